@@ -1,0 +1,142 @@
+//! Where events and what became of them are kept: the seam, and the engines behind it.
+//!
+//! * The seam is [`Store`]: one way to write ([`Store::submit`], a whole [`Batch`] or nothing), and reads.
+//! * [`embedded`] is the real engine: SQLite with a group-committing writer thread.
+//! * [`memory`] is a second, simple one: the model for tests and the engine of the simulation.
+//! * [`conformance`] is the suite that each of them passes.
+//! * [`tail`] holds the newest events in memory, so that dispatch that keeps up reads nothing from disk.
+//!
+//! Invariants: when `submit` reports success, the batch is on disk. Batches take effect in the order of
+//! their submission. Offsets are given in that order and have no gaps.
+
+pub mod batch;
+pub mod conformance;
+pub mod embedded;
+mod error;
+pub mod memory;
+pub mod query;
+pub mod tail;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use switchhook_core::event::Event;
+use switchhook_core::id::{EventId, Offset};
+use switchhook_core::time::UnixMs;
+
+pub use batch::{Appended, Batch, Receipt};
+pub use error::Error;
+
+/// Called once, from the engine's thread, when a batch is on disk or has failed. Must not block.
+pub type Done = Box<dyn FnOnce(Result<Receipt, Error>) + Send>;
+
+/// A store. Writes are batches; reads may block on the disk and belong on a blocking thread.
+pub trait Store: Send + Sync + 'static {
+    /// Hands in a batch. It is committed as a whole, together with others where that is faster.
+    ///
+    /// A batch with events is committed as soon as the disk is free; one without waits a few
+    /// milliseconds for one to ride with.
+    fn submit(&self, batch: Batch, done: Done);
+
+    /// The newest events, in memory.
+    fn tail(&self) -> &tail::Tail;
+
+    /// Events from `from` on, in log order: at least one if there is any, else within `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn read_log(&self, from: Offset, limit: query::Limit) -> Result<Vec<Arc<Event>>, Error>;
+
+    /// The committed offset of every subscription that has one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error>;
+
+    /// Offsets from `from` on for which `subscription` has an attempt, a waiting row or a dead letter.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn settled_from(&self, subscription: &str, from: Offset) -> Result<BTreeSet<Offset>, Error>;
+
+    /// Waiting deliveries of `subscription` due by `until`, oldest due first, with their events; those
+    /// in `skip` left out. Uses an index: the cost does not grow with the number of rows.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn due(
+        &self,
+        subscription: &str,
+        until: UnixMs,
+        skip: &BTreeSet<Offset>,
+        limit: query::Limit,
+    ) -> Result<query::DueWork, Error>;
+
+    /// The event with this id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, Error>;
+
+    /// Events that match, newest first, strictly before offset `before`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn events(
+        &self,
+        filter: &query::EventFilter,
+        before: Option<Offset>,
+        limit: query::Limit,
+    ) -> Result<Vec<Arc<Event>>, Error>;
+
+    /// All that is kept of the deliveries of the event at `offset`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn history(&self, offset: Offset) -> Result<query::History, Error>;
+
+    /// Dead letters that match, in the order (time, subscription, offset), strictly after `after`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn dead(
+        &self,
+        filter: &query::DeadFilter,
+        after: Option<&query::DeadPosition>,
+        limit: query::Limit,
+    ) -> Result<Vec<query::DeadLetter>, Error>;
+
+    /// How many dead letters match.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn count_dead(&self, filter: &query::DeadFilter) -> Result<u64, Error>;
+
+    /// How much there is of everything.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn counts(&self) -> Result<query::Counts, Error>;
+
+    /// All resources made through the API.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn resources(&self) -> Result<Vec<batch::Resource>, Error>;
+
+    /// All API tokens.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tokens(&self) -> Result<Vec<batch::Token>, Error>;
+
+    /// Writes a consistent copy of the whole store to `path`, which must not exist, while running.
+    ///
+    /// # Errors
+    /// When the copy cannot be written.
+    fn backup(&self, path: &Path) -> Result<(), Error>;
+
+    /// Commits what was handed in, tidies up and stops. Later batches are refused.
+    fn close(&self);
+}

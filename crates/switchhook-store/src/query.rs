@@ -1,0 +1,111 @@
+//! What is read: limits, filters and answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use switchhook_core::delivery::{Attempt, Dead, DeadReason, DeliveryKey, Waiting};
+use switchhook_core::event::Event;
+use switchhook_core::id::Offset;
+use switchhook_core::time::UnixMs;
+
+/// How much one read may return. At least one item is returned if there is any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// At most this many.
+    pub items: usize,
+    /// Stop when this many bytes of events are reached.
+    pub bytes: usize,
+}
+
+/// Work that is due.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DueWork {
+    /// Oldest due first.
+    pub rows: Vec<(Waiting, Arc<Event>)>,
+    /// When the next row that is neither returned nor skipped is due.
+    pub next_due: Option<UnixMs>,
+}
+
+/// Which events to list. Everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Source name.
+    pub source: Option<String>,
+    /// Exact event type.
+    pub kind: Option<String>,
+    /// Ordering key.
+    pub key: Option<String>,
+    /// Accepted at or after.
+    pub since: Option<UnixMs>,
+    /// Accepted before.
+    pub until: Option<UnixMs>,
+}
+
+/// Which dead letters. Everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// Endpoint name.
+    pub endpoint: Option<String>,
+    /// Subscription name.
+    pub subscription: Option<String>,
+    /// Exact event type.
+    pub kind: Option<String>,
+    /// Status of the last answer.
+    pub status: Option<u16>,
+    /// Why it was given up.
+    pub reason: Option<DeadReason>,
+    /// This event only.
+    pub offset: Option<Offset>,
+    /// Given up at or after.
+    pub since: Option<UnixMs>,
+    /// Given up before.
+    pub until: Option<UnixMs>,
+}
+
+/// A place in the list of dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeadPosition {
+    /// When it was given up.
+    pub at: UnixMs,
+    /// The delivery.
+    pub key: DeliveryKey,
+}
+
+/// A dead letter with its event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// What was given up, and why.
+    pub dead: Dead,
+    /// The event with its bytes.
+    pub event: Arc<Event>,
+}
+
+/// All that is kept of one event's deliveries, over all subscriptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// By subscription, chain and number.
+    pub attempts: Vec<Attempt>,
+    /// Deliveries that wait.
+    pub waiting: Vec<Waiting>,
+    /// Deliveries given up.
+    pub dead: Vec<Dead>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events in the log.
+    pub events: u64,
+    /// The next offset to be given.
+    pub end: Offset,
+    /// Waiting deliveries by subscription.
+    pub waiting: BTreeMap<Arc<str>, u64>,
+    /// When the oldest-due waiting delivery is due, by subscription.
+    pub oldest_due: BTreeMap<Arc<str>, UnixMs>,
+    /// Dead letters by endpoint and reason.
+    pub dead: BTreeMap<(Arc<str>, DeadReason), u64>,
+    /// Bytes on disk, all files together; 0 in memory.
+    pub bytes: u64,
+    /// Bytes free where the store lies; `u64::MAX` in memory.
+    pub free_bytes: u64,
+}
