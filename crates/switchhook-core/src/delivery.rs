@@ -228,6 +228,8 @@ pub fn detail(text: &str) -> Arc<str> {
 }
 
 /// Everything that one step of dispatch wants to be true together, in one commit.
+///
+/// `waiting` takes effect before `settled`: a row written and settled in one batch is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Records {
     /// Attempts made.

@@ -40,13 +40,20 @@ impl Event {
     /// The value of the kept header `name` (lower case), the first if it came more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| &**n == name).map(|(_, value)| &**value)
+        self.headers
+            .iter()
+            .find(|(n, _)| &**n == name)
+            .map(|(_, value)| &**value)
     }
 
     /// What the event costs in memory, in bytes: body, headers and a fixed part.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(n, v)| n.len() + v.len() + 32).sum();
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(n, v)| n.len() + v.len() + 32)
+            .sum();
         self.body.len() + headers + 256
     }
 }

@@ -39,7 +39,25 @@ impl DeliveryId {
         hash.update(event.0.as_bytes());
         hash.update(subscription.as_bytes());
         let digest: [u8; 32] = hash.finalize().into();
-        let [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, ..] = digest;
+        let [
+            b0,
+            b1,
+            b2,
+            b3,
+            b4,
+            b5,
+            b6,
+            b7,
+            b8,
+            b9,
+            b10,
+            b11,
+            b12,
+            b13,
+            b14,
+            b15,
+            ..,
+        ] = digest;
         Self(Uuid::from_bytes([
             b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15,
         ]))

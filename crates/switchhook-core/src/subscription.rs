@@ -35,7 +35,10 @@ impl Subscription {
     /// Whether `event` is for this subscription.
     #[must_use]
     pub fn takes(&self, event: &Event) -> bool {
-        self.sources.iter().any(|source| *source == event.source)
-            && self.types.iter().any(|pattern| pattern.matches(&event.kind))
+        self.sources.contains(&event.source)
+            && self
+                .types
+                .iter()
+                .any(|pattern| pattern.matches(&event.kind))
     }
 }
