@@ -22,10 +22,12 @@
 //! runs at most [`WINDOW`] positions ahead of what it has committed, and no attempt starts while
 //! [`UNCOMMITTED_MAX`] results wait for the disk.
 
+mod adopt;
 mod flight;
 mod gate;
 mod lane;
 mod next;
+mod serve;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -38,12 +40,11 @@ use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::id::Offset;
 use crate::plan::Plan;
-use crate::subscription::Start as Begin;
 use crate::time::UnixMs;
 
 use flight::Flights;
 use gate::Gates;
-use lane::{Lane, Pending};
+use lane::Lane;
 
 pub use flight::Ticket;
 pub use next::{Next, Standing, next};
@@ -169,7 +170,6 @@ enum Timer {
 /// See the module.
 #[derive(Debug)]
 pub struct Engine {
-    plan: Arc<Plan>,
     lanes: BTreeMap<LaneId, Lane>,
     by_name: BTreeMap<Arc<str>, LaneId>,
     next_lane: u64,
@@ -200,9 +200,8 @@ impl Engine {
     ///
     /// A subscription without a recovered cursor begins where it says, and the first batch records that.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, recovered: &BTreeMap<Arc<str>, Recovered>, end: Offset) -> Self {
+    pub fn new(plan: &Plan, recovered: &BTreeMap<Arc<str>, Recovered>, end: Offset) -> Self {
         let mut engine = Self {
-            plan: Arc::default(),
             lanes: BTreeMap::new(),
             by_name: BTreeMap::new(),
             next_lane: 0,
@@ -223,62 +222,6 @@ impl Engine {
         };
         engine.handle_plan(plan, recovered);
         engine
-    }
-
-    /// Swaps the plan. Deliveries under way end as they were started; those that wait go on under the
-    /// new plan. A subscription that is gone keeps its cursor and rows in the store.
-    ///
-    /// `recovered` is needed for each subscription that is new to the engine and known to the store.
-    pub fn handle_plan(&mut self, plan: Arc<Plan>, recovered: &BTreeMap<Arc<str>, Recovered>) {
-        self.gates.set(&plan.endpoints);
-        let gone: Vec<Arc<str>> = self
-            .by_name
-            .keys()
-            .filter(|name| !plan.subscriptions.contains_key(*name))
-            .cloned()
-            .collect();
-        for name in gone {
-            if let Some(id) = self.by_name.remove(&name)
-                && let Some(lane) = self.lanes.remove(&id)
-            {
-                self.forget_timer(id, &lane);
-                self.moved.remove(&id);
-            }
-        }
-        for (name, subscription) in &plan.subscriptions {
-            let (Some(policy), Some(gate)) = (
-                plan.policies.get(&subscription.policy),
-                self.gates.id(&subscription.endpoint),
-            ) else {
-                continue; // A plan is whole; see there.
-            };
-            if let Some(lane) = self.by_name.get(name).and_then(|id| self.lanes.get_mut(id)) {
-                lane.adopt(subscription.clone(), policy.clone(), gate);
-                continue;
-            }
-            let id = LaneId(self.next_lane);
-            self.next_lane = self.next_lane.saturating_add(1);
-            let known = recovered.get(name);
-            let cursor = known.map_or(
-                match subscription.start {
-                    Begin::Now => self.end,
-                    Begin::Earliest => Offset(1),
-                },
-                |known| known.cursor,
-            );
-            let settled = known.map(|known| known.settled.clone()).unwrap_or_default();
-            let lane = Lane::new(subscription.clone(), policy.clone(), gate, cursor, settled);
-            if known.is_none() {
-                self.records.cursors.push((name.clone(), cursor));
-            }
-            self.lanes.insert(id, lane);
-            self.by_name.insert(name.clone(), id);
-        }
-        self.plan = plan;
-        let all: Vec<LaneId> = self.lanes.keys().copied().collect();
-        for id in all {
-            self.wake(id);
-        }
     }
 
     /// The log has grown: its next offset is now `end`.
@@ -428,177 +371,6 @@ impl Engine {
             }
             let id = self.runnable.pop_front()?;
             self.serve(id, now);
-        }
-    }
-
-    fn fire_timers(&mut self, now: UnixMs) {
-        while let Some(&(at, timer)) = self.timers.first()
-            && at <= now
-        {
-            self.timers.pop_first();
-            match timer {
-                Timer::Lane(id) => {
-                    if let Some(lane) = self.lanes.get_mut(&id) {
-                        lane.timer = None;
-                    }
-                    self.wake(id);
-                }
-                Timer::Gate(gate) => {
-                    for id in self.gates.take_waiters(gate) {
-                        self.wake_waiter(id);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Lets a lane do what it can: ask for more work, and start attempts while there are slots.
-    ///
-    /// With other lanes waiting for the same endpoint it starts one and goes to the end of the line.
-    fn serve(&mut self, id: LaneId, now: UnixMs) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.runnable = false;
-        }
-        loop {
-            self.refill(id, now);
-            let Some(lane) = self.lanes.get_mut(&id) else {
-                return;
-            };
-            let gate = lane.gate;
-            if !lane.has_work() {
-                // It may have been let in for a slot that it does not need any more.
-                if let Some(waiter) = self.gates.pass_on(gate, now) {
-                    self.wake_waiter(waiter);
-                }
-                return;
-            }
-            if self.draining || self.uncommitted >= UNCOMMITTED_MAX {
-                return;
-            }
-            match self.gates.admit(gate, now) {
-                gate::Admission::Yes(endpoint) => {
-                    let Some(pending) = lane.next_pending() else {
-                        return;
-                    };
-                    self.start(id, endpoint, pending);
-                    if self.gates.has_waiters(gate) {
-                        self.wake(id);
-                        return;
-                    }
-                }
-                gate::Admission::Full => return self.wait_at(gate, id, None),
-                gate::Admission::ClosedUntil(at) => return self.wait_at(gate, id, Some(at)),
-                gate::Admission::Gone => return,
-            }
-        }
-    }
-
-    fn start(&mut self, id: LaneId, endpoint: Arc<Endpoint>, pending: Pending) {
-        let Some(lane) = self.lanes.get_mut(&id) else {
-            return;
-        };
-        let (event, chain, n) = (
-            pending.event.clone(),
-            pending.standing.chain,
-            pending.standing.attempts,
-        );
-        let (offset, has_row) = (pending.event.offset, pending.has_row);
-        let subscription = lane.name().clone();
-        let ticket = self.flights.insert(flight::Flight {
-            lane: id,
-            gate: lane.gate,
-            subscription: subscription.clone(),
-            endpoint: endpoint.name.clone(),
-            policy: lane.policy.clone(),
-            pending,
-        });
-        if !has_row {
-            lane.under_way(offset, ticket);
-        }
-        let n = n.saturating_add(1);
-        self.commands.push_back(Command::Start(Start {
-            ticket,
-            subscription,
-            endpoint,
-            event,
-            chain,
-            n,
-        }));
-    }
-
-    /// Asks for events and due rows while there is room for them.
-    fn refill(&mut self, id: LaneId, now: UnixMs) {
-        let Some(lane) = self.lanes.get_mut(&id) else {
-            return;
-        };
-        if let Some((from, items)) = lane.ask_log(self.end) {
-            self.commands.push_back(Command::ReadLog(ReadLog {
-                lane: id,
-                from,
-                items,
-                bytes: LANE_BYTES_MAX,
-            }));
-        }
-        if let Some((skip, items)) = lane.ask_due(now) {
-            let subscription = lane.name().clone();
-            let bytes = LANE_BYTES_MAX;
-            self.commands.push_back(Command::ReadDue(ReadDue {
-                lane: id,
-                subscription,
-                until: now,
-                skip,
-                items,
-                bytes,
-            }));
-        } else if let Some(at) = lane.due_timer(now) {
-            self.arm(id, at);
-        }
-    }
-
-    fn arm(&mut self, id: LaneId, at: UnixMs) {
-        let Some(lane) = self.lanes.get_mut(&id) else {
-            return;
-        };
-        if lane.timer.is_some_and(|armed| armed <= at) {
-            return;
-        }
-        if let Some(armed) = lane.timer.replace(at) {
-            self.timers.remove(&(armed, Timer::Lane(id)));
-        }
-        self.timers.insert((at, Timer::Lane(id)));
-    }
-
-    fn forget_timer(&mut self, id: LaneId, lane: &Lane) {
-        if let Some(at) = lane.timer {
-            self.timers.remove(&(at, Timer::Lane(id)));
-        }
-    }
-
-    fn wait_at(&mut self, gate: gate::GateId, id: LaneId, until: Option<UnixMs>) {
-        if let Some(lane) = self.lanes.get_mut(&id)
-            && !lane.at_gate
-        {
-            lane.at_gate = true;
-            self.gates.wait(gate, id);
-        }
-        if let Some(at) = until {
-            self.timers.insert((at, Timer::Gate(gate)));
-        }
-    }
-
-    fn wake_waiter(&mut self, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.at_gate = false;
-        }
-        self.wake(id);
-    }
-
-    fn wake(&mut self, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(&id)
-            && !lane.runnable
-        {
-            lane.runnable = true;
-            self.runnable.push_back(id);
         }
     }
 }

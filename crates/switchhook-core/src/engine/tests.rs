@@ -48,7 +48,7 @@ fn subscription(name: &str, endpoint: &str) -> Arc<Subscription> {
         types: vec![TypePattern::parse("*").unwrap()],
         endpoint: endpoint.into(),
         policy: "minute".into(),
-        start: Begin::Now,
+        start: crate::subscription::Start::Now,
     })
 }
 
@@ -83,7 +83,7 @@ fn plan(subscriptions: &[(&str, &str)], concurrency: u16) -> Plan {
 
 impl Bench {
     fn new(plan: Plan) -> Self {
-        let engine = Engine::new(Arc::new(plan.clone()), &BTreeMap::new(), Offset(1));
+        let engine = Engine::new(&plan, &BTreeMap::new(), Offset(1));
         let mut bench = Self {
             engine,
             plan,
@@ -226,7 +226,7 @@ impl Bench {
 #[test]
 fn a_new_subscription_begins_at_the_end_of_the_log_and_records_that_at_once() {
     let plan = plan(&[("s", "crm")], 5);
-    let mut engine = Engine::new(Arc::new(plan), &BTreeMap::new(), Offset(42));
+    let mut engine = Engine::new(&plan, &BTreeMap::new(), Offset(42));
     let (_, records) = engine.take_records(UnixMs(0)).unwrap();
     assert_eq!(records.cursors, [("s".into(), Offset(42))]);
 }
@@ -512,7 +512,7 @@ fn a_restart_sends_again_only_what_was_not_recorded() {
             settled,
         },
     )]);
-    bench.engine = Engine::new(Arc::new(plan), &known, Offset(5));
+    bench.engine = Engine::new(&plan, &known, Offset(5));
     let again: Vec<_> = bench
         .starts()
         .iter()
@@ -528,7 +528,7 @@ fn a_changed_endpoint_counts_for_what_waits_already() {
     let first = bench.starts();
     let mut wider = bench.plan.clone();
     wider.endpoints.insert("crm".into(), endpoint("crm", 3));
-    bench.engine.handle_plan(Arc::new(wider), &BTreeMap::new());
+    bench.engine.handle_plan(&wider, &BTreeMap::new());
     assert_eq!(bench.starts().len(), 2);
     bench.status(&first[0], 200);
     assert_eq!(bench.engine.in_flight(), 2);
@@ -541,9 +541,7 @@ fn the_outcome_of_a_removed_subscription_is_still_recorded() {
     let starts = bench.starts();
     let mut without = bench.plan.clone();
     without.subscriptions.clear();
-    bench
-        .engine
-        .handle_plan(Arc::new(without), &BTreeMap::new());
+    bench.engine.handle_plan(&without, &BTreeMap::new());
     bench.status(&starts[0], 200);
     bench.commit();
     assert_eq!(bench.all.attempts.len(), 1);
