@@ -1,0 +1,41 @@
+//! The bodies of the `/v1` API: what the server writes and the CLI reads.
+//!
+//! Conventions: camelCase; times are RFC 3339 in UTC with milliseconds; spans are whole milliseconds and
+//! say so in their name; ids are prefixed text; a member that has no value is left out. Lists are a
+//! [`Page`]. Requests refuse unknown members, so that a misspelt filter cannot select everything; answers
+//! may gain members. Words for states and reasons are those of `switchhook_core::delivery`.
+
+mod delivery;
+mod event;
+mod gateway;
+mod resource;
+mod selection;
+pub mod time;
+
+pub use delivery::*;
+pub use event::*;
+pub use gateway::*;
+pub use resource::*;
+pub use selection::*;
+use serde::{Deserialize, Serialize};
+
+/// Entities of a list page when the request does not say.
+pub const PAGE_SIZE_DEFAULT: usize = 50;
+/// Most entities of one page: a bound on the memory and time of one answer.
+pub const PAGE_SIZE_MAX: usize = 500;
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    /// What was asked for.
+    pub entities: Vec<T>,
+    /// Path and query of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_uri: Option<String>,
+    /// Most entities that a page of this request holds.
+    pub page_size: usize,
+}
+
+#[cfg(test)]
+mod tests;

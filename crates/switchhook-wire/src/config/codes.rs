@@ -1,0 +1,154 @@
+//! The table of everything that can be wrong with a configuration: a stable code, and what to do.
+//!
+//! `SH01…` is about form, `SH02…` about names that refer to something, `SH03…` about safety. A code is
+//! never used for something else later. `switchhook check --explain SH0104` prints an entry.
+
+use serde::Serialize;
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing is put in force.
+    Error,
+    /// It works, and someone should look at it.
+    Warning,
+}
+
+impl Severity {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// An entry of the table.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Code {
+    /// For example `SH0104`.
+    pub id: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is, in a few words.
+    pub title: &'static str,
+    /// Why it matters and what to do.
+    pub explanation: &'static str,
+}
+
+/// The entry with this id, whatever its case.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Code> {
+    ALL.iter()
+        .copied()
+        .find(|code| code.id.eq_ignore_ascii_case(id))
+}
+
+macro_rules! codes {
+    ($($name:ident = $id:literal $severity:ident, $title:literal, $explanation:literal;)+) => {
+        $(
+            #[doc = $title]
+            pub(crate) const $name: &Code = &Code {
+                id: $id,
+                severity: Severity::$severity,
+                title: $title,
+                explanation: $explanation,
+            };
+        )+
+
+        /// Every entry, by id.
+        pub const ALL: &[&Code] = &[$($name),+];
+    };
+}
+
+codes! {
+    TOO_LARGE = "SH0100" Error, "the file is too large",
+        "A configuration file may have 8 MiB. Make many similar resources through the API instead.";
+    SYNTAX = "SH0101" Error, "the file is not valid TOML",
+        "Mend the place that is shown. Strings need quotes, tables need `[name]`, and a key may be set only once.";
+    MISSING = "SH0102" Error, "a key that is needed is missing",
+        "Add the key. docs/configuration.md lists what each section needs.";
+    WRONG_TYPE = "SH0103" Error, "a value has the wrong type",
+        "Write the value as the type that is named. Durations and sizes are strings with a unit.";
+    UNKNOWN_KEY = "SH0104" Error, "a key or section does not exist",
+        "A misspelt key would be a setting that silently has no effect, so it is refused. Use the key that is \
+         suggested, or take it out. Keys and names are lower case.";
+    OUT_OF_RANGE = "SH0105" Error, "a value is outside its limits",
+        "Use a value within the limits that are named.";
+    DURATION = "SH0106" Error, "a value is not a duration",
+        "Write whole numbers with units, largest first: `250ms`, `5s`, `15m`, `24h`, `7d`, `1h30m`. A bare number \
+         is refused, since nobody can tell seconds from milliseconds.";
+    SIZE = "SH0107" Error, "a value is not a size",
+        "Write a whole number with a unit: `512B`, `256KiB`, `5MB`.";
+    CHOICE = "SH0108" Error, "a value is none of those that exist",
+        "The value chooses between ways that the gateway knows. Use one of those that are listed.";
+    NAME = "SH0109" Error, "a resource has a name that cannot be used",
+        "Names stand in paths, metrics and logs: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, starting with a letter or \
+         digit. Upper case is refused, so that two names never differ in case only.";
+    EXACTLY_ONE = "SH0110" Error, "exactly one of several keys must be set",
+        "Keep one of the keys that are named and remove the others.";
+    TOO_MANY = "SH0111" Error, "there are too many of something",
+        "Every list has a bound, so that memory has one. Split the resource, or shorten the list.";
+    VERSION = "SH0112" Error, "the configuration version is not supported",
+        "This gateway reads `version = 1`. Use a gateway that knows the version of the file.";
+    EMPTY = "SH0113" Error, "a value is empty that must not be",
+        "Give the value, or remove the key where it has a default.";
+    POINTER = "SH0114" Error, "a value is not a JSON pointer",
+        "Write a path into the JSON body after RFC 6901, for example `/channel/from/id`. `~` is written `~0` and \
+         `/` within a name `~1`.";
+    EVENT_TYPE = "SH0115" Error, "a value is not an event type pattern",
+        "Write an exact type, a template such as `v2.routing.queues.{id}.users`, or a wildcard such as `*`.";
+    ADDRESS = "SH0116" Error, "a value is not an address to listen on",
+        "Write an IP address and a port, for example `127.0.0.1:8080`, `0.0.0.0:8080` or `[::1]:8080`.";
+    SCHEDULE_TOO_LONG = "SH0117" Warning, "the delays add up to more than `max_age`",
+        "The policy gives up at `max_age`, so its last attempts may never be made. Use fewer attempts, shorter \
+         delays or a longer `max_age` (up to 24h, or 7d with `long = true`). `switchhook policy preview` shows all.";
+    HEADER = "SH0118" Error, "a header cannot be sent like this",
+        "A name is a token of letters, digits and `-`. A value is visible text; it may hold `{{secret:name}}`, \
+         `{{eventId}}` and `{{event:/json/pointer}}`.";
+    HEADER_RESERVED = "SH0119" Error, "a header may not be set",
+        "The gateway or the transport sets this header itself. Use another name.";
+    URL = "SH0120" Error, "an endpoint URL is refused",
+        "Use https to a public host. Plain http and private addresses are taken only inside the ranges that \
+         `allow_private` lists. User information belongs in a header with `{{secret:name}}`.";
+    CIDR = "SH0121" Error, "a value is not an address range",
+        "Write a network in CIDR form, for example `10.20.0.0/16`, `127.0.0.0/8` or `fd00::/8`.";
+    RULE_MATCH = "SH0122" Error, "a rule names a result that does not exist",
+        "Name a status (`408`), a class (`\"5xx\"`), a range (`\"500-503\"`), a failure (`\"timeout\"`, `\"connect\"`, \
+         `\"tls\"`, …) or `\"*\"`.";
+    MORE = "SH0123" Warning, "there are more problems than are shown",
+        "Mend those that are shown and check again.";
+    NOT_SUPPORTED = "SH0124" Error, "this version does not support the value",
+        "The value is meant for a later version. Use one that is named.";
+    UNKNOWN_REFERENCE = "SH0201" Error, "a name refers to nothing",
+        "Declare what is named, in the file or through the API, or use a name that exists.";
+    UNKNOWN_SECRET = "SH0202" Error, "a secret is not configured",
+        "Add `[secret.NAME]` with `file = \"…\"` or `env = \"…\"`.";
+    ENV_NOT_SET = "SH0203" Error, "an environment variable is not set",
+        "Set it, or give a default: `${env:NAME:-default}`. An empty variable counts as set.";
+    REFERENCE = "SH0204" Error, "a reference is malformed",
+        "References are `${env:NAME}`, `${env:NAME:-default}`, `${env:NAME:?message}` and `{{secret:name}}`. Write \
+         `$${` for a literal `${`. The environment is read for the configuration file only, so that nobody can \
+         read it through the API.";
+    TWO_OWNERS = "SH0205" Error, "a resource is in the file and was also made through the API",
+        "A resource has one owner. Delete it through the API, or take it out of the file.";
+    RESERVED_NAME = "SH0206" Error, "a name belongs to the gateway",
+        "Events of the gateway itself come from the source `switchhook`. Use another name.";
+    PLAINTEXT_CREDENTIAL = "SH0301" Warning, "a header looks like a credential written out",
+        "Put the value into a secret and write `{{secret:name}}`: then it is in no file that people copy, and it \
+         can change without a restart.";
+    LITERAL_SECRET = "SH0302" Warning, "a secret is written out",
+        "Put it into a file or a variable, declare `[secret.NAME]` and write `{{secret:NAME}}`.";
+    REPLAYABLE = "SH0303" Warning, "a captured request can be sent again",
+        "The signature covers no time, and dedup is off: whoever sees one signed request can repeat it for ever. \
+         Turn dedup on, or use `standard-webhooks`.";
+    UNVERIFIED = "SH0304" Error, "anyone who can reach the listener could send events",
+        "`scheme = \"none\"` is taken only when `server.ingest` is a loopback address. Choose another scheme, or \
+         write `allow_unverified = true` on the source if something in front of the gateway verifies.";
+    KEPT_CREDENTIAL = "SH0305" Error, "a header that carries credentials would be stored",
+        "Kept headers are written to the log and shown by the API. Take it out of `keep_headers`.";
+}

@@ -1,0 +1,205 @@
+//! `[endpoint.NAME]`: where deliveries go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use switchhook_core::endpoint::{
+    CONCURRENCY_DEFAULT, CONCURRENCY_MAX, Endpoint, HeaderTemplate, Method,
+    RESERVED_HEADER_PREFIXES, RESERVED_HEADERS, TIMEOUT_DEFAULT_MS, TIMEOUT_RANGE_MS,
+};
+use switchhook_core::guard;
+use switchhook_core::template::Template;
+use url::Url;
+
+use super::codes;
+use super::declared::{Need, Target};
+use super::masking;
+use super::read::{Item, Report, shown};
+
+const KEYS: [&str; 7] = [
+    "url",
+    "method",
+    "headers",
+    "content_type",
+    "timeout",
+    "concurrency",
+    "allow_private",
+];
+/// Most headers of an endpoint: servers commonly take 100 in all.
+const HEADERS_MAX: usize = 64;
+/// Most ranges of `allow_private`: each is compared at every connection.
+const RANGES_MAX: usize = 64;
+
+pub(super) fn read(
+    name: &Arc<str>,
+    item: &Item<'_>,
+    report: &mut Report,
+    needs: &mut Vec<Need>,
+) -> Option<Endpoint> {
+    let table = report.table(item, &KEYS)?;
+    let allow = table.or("allow_private", Vec::new(), |item| {
+        report.each(item, 0..=RANGES_MAX, range)
+    });
+    // An unreadable range has been reported; whether the URL needs it cannot be said.
+    let url = table
+        .need("url", report)
+        .and_then(|item| url(&item, allow.as_deref(), report));
+    let methods = [("POST", Method::Post), ("PUT", Method::Put)];
+    let method = table.or("method", Method::Post, |item| report.choice(item, &methods));
+    let headers = table.or("headers", Vec::new(), |item| headers(item, report, needs));
+    let content_type = table.or("content_type", None, |item| {
+        let text = &report.text(item)?.text;
+        if HeaderValue::from_str(text).is_err() {
+            let message = format!("`{}` is not a content type", shown(text));
+            report.add(codes::HEADER, item, message, None);
+            return None;
+        }
+        Some(Some(Arc::from(text.as_str())))
+    });
+    let (low, high) = TIMEOUT_RANGE_MS;
+    let timeout = table.or("timeout", TIMEOUT_DEFAULT_MS, |item| {
+        report.duration(item, low..=high)
+    });
+    let concurrency = table.or("concurrency", CONCURRENCY_DEFAULT, |item| {
+        report.integer(item, 1..=CONCURRENCY_MAX)
+    });
+    Some(Endpoint {
+        name: Arc::clone(name),
+        url: url?,
+        method: method?,
+        headers: headers?,
+        content_type: content_type?,
+        timeout_ms: timeout?,
+        concurrency: concurrency?,
+        allow_private: allow?,
+    })
+}
+
+/// The URL, which may hold credentials that do not belong there: only the guard's words are shown.
+fn url(item: &Item<'_>, allow: Option<&[IpNet]>, report: &mut Report) -> Option<Url> {
+    let url = report.parsed(item, codes::URL, |text| {
+        Url::parse(text).map_err(|error| format!("not a URL: {error}"))
+    })?;
+    let allow = allow?;
+    guard::check_url(&url, allow)
+        .map_err(|blocked| report.add(codes::URL, item, blocked.to_string(), None))
+        .ok()?;
+    Some(url)
+}
+
+fn range(item: &Item<'_>, report: &mut Report) -> Option<IpNet> {
+    let text = &report.text(item)?.text;
+    let net = text.parse::<IpNet>().ok();
+    if net.is_none() {
+        let message = format!("`{}` is not an address range", shown(text));
+        report.add(
+            codes::CIDR,
+            item,
+            message,
+            Some("write for example `10.20.0.0/16`".to_owned()),
+        );
+    }
+    net
+}
+
+fn headers(
+    item: &Item<'_>,
+    report: &mut Report,
+    needs: &mut Vec<Need>,
+) -> Option<Vec<HeaderTemplate>> {
+    let table = report.open_table(item)?;
+    if table.fields.len() > HEADERS_MAX {
+        let message = format!(
+            "{} headers are too many, at most {HEADERS_MAX} are allowed",
+            table.fields.len()
+        );
+        report.add(codes::TOO_MANY, item, message, None);
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let mut headers = Vec::new();
+    for field in table.fields {
+        let child = item.child(field);
+        let name = header_name(&field.key, &child, report);
+        if name
+            .as_ref()
+            .is_some_and(|name| !seen.insert(name.as_str().to_owned()))
+        {
+            let message = format!(
+                "header `{}` is set twice, in different case",
+                shown(&field.key)
+            );
+            report.add(codes::HEADER, &child, message, None);
+        }
+        let value = template(&field.key, &child, report, needs);
+        headers.extend(
+            name.zip(value)
+                .map(|(name, value)| HeaderTemplate { name, value }),
+        );
+    }
+    (headers.len() == table.fields.len()).then_some(headers)
+}
+
+fn header_name(text: &str, item: &Item<'_>, report: &mut Report) -> Option<HeaderName> {
+    let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+        let message = format!("`{}` is not a header name", shown(text));
+        report.add(
+            codes::HEADER,
+            item,
+            message,
+            Some("use letters, digits and `-`".to_owned()),
+        );
+        return None;
+    };
+    let lower = name.as_str();
+    let hint = if lower == "content-type" {
+        "use the key `content_type` of the endpoint"
+    } else if RESERVED_HEADERS.contains(&lower)
+        || RESERVED_HEADER_PREFIXES
+            .iter()
+            .any(|p| lower.starts_with(p))
+    {
+        "the gateway or the transport sets it; use another name"
+    } else {
+        return Some(name);
+    };
+    report.add(
+        codes::HEADER_RESERVED,
+        item,
+        format!("header `{lower}` may not be set"),
+        Some(hint.to_owned()),
+    );
+    None
+}
+
+fn template(
+    name: &str,
+    item: &Item<'_>,
+    report: &mut Report,
+    needs: &mut Vec<Need>,
+) -> Option<Template> {
+    let text = report.text(item)?;
+    let template = report.parsed(item, codes::HEADER, Template::parse)?;
+    for secret in template.secrets() {
+        needs.push(Need {
+            spot: report.spot(item),
+            target: Target::Secret(Arc::clone(secret)),
+        });
+    }
+    let looks_secret = masking::is_credential_name(name) || masking::is_credential_text(&text.text);
+    if looks_secret && !text.from_env && !text.text.contains("{{") {
+        let message = format!(
+            "header `{}` looks like a credential written out",
+            shown(name)
+        );
+        report.add(
+            codes::PLAINTEXT_CREDENTIAL,
+            item,
+            message,
+            Some("write `{{secret:name}}`".to_owned()),
+        );
+    }
+    Some(template)
+}

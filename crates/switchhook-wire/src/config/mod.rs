@@ -1,0 +1,251 @@
+//! The configuration: one TOML file and the resources made through the API, checked as a whole.
+//!
+//! A text becomes a tree with positions (`node`), references to the environment are filled in its
+//! strings (`interpolate`), readers turn sections into core's checked types (`read` and one file per
+//! section), and names are linked into a plan (`declared`). Every problem is reported at once, with code,
+//! line and hint (`problem`, [`codes`]). JSON bodies of the API take the same way, without positions.
+//!
+//! Nothing is read here: the text and the environment are arguments. Relative paths are relative to the
+//! directory of the file, see [`Config::resolve_paths`]. Secret values are never in a problem, a snippet or
+//! a shown body (`masking`).
+
+pub mod codes;
+mod declared;
+mod endpoint;
+mod gateway;
+mod interpolate;
+mod masking;
+mod node;
+mod policy;
+mod preset;
+mod problem;
+mod read;
+mod source;
+mod subscription;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use switchhook_core::plan::Plan;
+use toml::de::DeTable;
+
+pub use codes::Severity;
+pub use declared::{ApiResource, Declared, Kind, Listed, Merged, Origin};
+pub use gateway::{Durability, SecretOrigin, Server, Store};
+pub use interpolate::Env;
+pub use policy::{STANDARD, standard};
+pub use problem::{Place, Problem, Snippet, render, render_all};
+
+use declared::Raw;
+use read::{Document, Item, Report, Table};
+
+use crate::api::Owner;
+
+/// Largest configuration file, in bytes: thousands of resources, and still read in a moment.
+pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Every section and key at the top of the file.
+const SECTIONS: [&str; 8] = [
+    "version",
+    "server",
+    "store",
+    "secret",
+    "source",
+    "policy",
+    "endpoint",
+    "subscription",
+];
+
+/// A whole configuration, free of errors.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the gateway listens and keeps its data.
+    pub server: Server,
+    /// How the store works.
+    pub store: Store,
+    /// Where secrets are read from, by name.
+    pub secrets: BTreeMap<Arc<str>, SecretOrigin>,
+    /// The file's resources, ready to be joined by those of the API.
+    pub declared: Declared,
+    /// What the file's resources make by themselves.
+    pub plan: Plan,
+    /// The file's resources as written, and the built-in policy.
+    pub resources: Vec<Listed>,
+}
+
+/// What came of reading a file.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration, unless a problem is an error.
+    pub config: Option<Config>,
+    /// Everything that is wrong, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+impl Config {
+    /// Joins every relative path to `directory`, that of the configuration file.
+    pub fn resolve_paths(&mut self, directory: &Path) {
+        self.server.data_dir = directory.join(&self.server.data_dir);
+        for origin in self.secrets.values_mut() {
+            if let SecretOrigin::File(path) = origin {
+                *path = directory.join(&*path);
+            }
+        }
+    }
+
+    /// The file's declaration of a resource: owner, file and line.
+    #[must_use]
+    pub fn origin(&self, kind: Kind, name: &str) -> Option<&Origin> {
+        self.resources
+            .iter()
+            .find(|r| r.kind == kind && *r.name == *name)
+            .map(|r| &r.origin)
+    }
+}
+
+/// Reads the text of a configuration file called `file_name`; an empty text gives the defaults.
+#[must_use]
+pub fn load_toml(text: &str, file_name: &str, env: Env<'_>) -> Loaded {
+    if text.len() > FILE_BYTES_MAX {
+        let mut report = Report::new(Document::file(file_name, "", Vec::new()));
+        let message = format!(
+            "the file has {} bytes, at most {FILE_BYTES_MAX} are allowed",
+            text.len()
+        );
+        let spot = report.document.spot(&None, &read::Path::default());
+        report.push(Problem::new(codes::TOO_LARGE, spot, message, None));
+        return Loaded {
+            config: None,
+            problems: report.finish(),
+        };
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let raw = node::from_toml(&table);
+    let mut report = Report::new(Document::file(file_name, text, masking::hidden_spans(&raw)));
+    if errors.is_empty() {
+        return load(&raw, env, report);
+    }
+    for error in errors {
+        let mut spot = report.document.spot(&error.span(), &read::Path::default());
+        // What is not a value yet cannot be judged; better no line than a secret.
+        spot.snippet = spot
+            .snippet
+            .filter(|line| !masking::is_credential_name(&line.text));
+        report.push(Problem::new(
+            codes::SYNTAX,
+            spot,
+            error.message().replace('\n', ", "),
+            None,
+        ));
+    }
+    Loaded {
+        config: None,
+        problems: report.finish(),
+    }
+}
+
+fn load(raw: &node::Node, env: Env<'_>, mut report: Report) -> Loaded {
+    let filled = interpolate::fill(&Item::top(raw), Some(env), &mut report);
+    let Some(top) = report.table(&Item::top(&filled), &SECTIONS) else {
+        return Loaded {
+            config: None,
+            problems: report.finish(),
+        };
+    };
+    if let Some(item) = top.get("version")
+        && let Some(version) = report.integer(&item, 0..=i64::MAX)
+        && version != 1
+    {
+        let message = format!("version {version} is not supported, only 1 is");
+        report.add(codes::VERSION, &item, message, None);
+    }
+    let server = top.or("server", Server::default(), |item| {
+        gateway::server(item, &mut report)
+    });
+    let store = top.or("store", Store::default(), |item| {
+        gateway::store(item, &mut report)
+    });
+    let secrets = top
+        .get("secret")
+        .map(|item| gateway::secrets(&item, &mut report))
+        .unwrap_or_default();
+    let mut declared = Declared::default();
+    declared.secrets = secrets.keys().cloned().collect();
+    // Without a readable address nothing is said about what may stand behind it.
+    declared.ingest_is_public = server
+        .as_ref()
+        .is_some_and(|server| !server.ingest.ip().is_loopback());
+    for kind in Kind::ALL {
+        read_section(kind, &top, raw, &mut declared, &mut report);
+    }
+    let Merged {
+        plan,
+        problems,
+        resources,
+    } = declared.clone().merged(report);
+    let secrets = secrets
+        .into_iter()
+        .filter_map(|(name, origin)| Some((name, origin?)))
+        .collect();
+    let config = match (plan, server, store) {
+        (Some(plan), Some(server), Some(store)) => Some(Config {
+            server,
+            store,
+            secrets,
+            declared,
+            plan,
+            resources,
+        }),
+        _ => None,
+    };
+    Loaded { config, problems }
+}
+
+fn read_section(
+    kind: Kind,
+    top: &Table<'_>,
+    raw: &node::Node,
+    declared: &mut Declared,
+    report: &mut Report,
+) {
+    let Some(section) = top.get(kind.name()) else {
+        return;
+    };
+    let Some(table) = report.open_table(&section) else {
+        return;
+    };
+    // Filling references keeps the order, so that what was written stands beside what it means.
+    let written = raw
+        .field(kind.name())
+        .map(node::Node::fields)
+        .unwrap_or_default();
+    for (field, written) in table.fields.iter().zip(written) {
+        let place = report
+            .document
+            .spot(&field.key_span, &read::Path::default())
+            .place;
+        let defined_at = place
+            .file
+            .zip(place.line)
+            .map(|(file, line)| format!("{file}:{line}"));
+        declared.add(
+            Raw {
+                kind,
+                name: &field.key,
+                item: section.child(field),
+                key_span: field.key_span.clone(),
+                origin: Origin {
+                    owner: Owner::File,
+                    defined_at,
+                },
+                body: masking::masked(&node::to_json(&written.node)),
+            },
+            report,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;
