@@ -7,13 +7,26 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// No room for new events. Completions are still written. Tell the sender to come back later.
-    #[error("the disk is almost full: {free_bytes} bytes free, {needed_bytes} needed to take new events")]
+    #[error(
+        "the disk is almost full: {free_bytes} bytes free, {needed_bytes} needed to take new events"
+    )]
     Full {
         /// Bytes free now.
         free_bytes: u64,
         /// Bytes that must be free.
         needed_bytes: u64,
     },
+    /// More events wait to be written than may. Tell the sender to come back in a moment.
+    #[error("{queued_bytes} bytes wait to be written, more than the limit of {limit_bytes}")]
+    Overloaded {
+        /// Bytes that wait.
+        queued_bytes: usize,
+        /// Bytes that may wait before events are refused.
+        limit_bytes: usize,
+    },
+    /// This batch cannot be written, and would not be if it came again. Nothing of it was kept.
+    #[error("the batch was refused and nothing of it was kept: {0}")]
+    Refused(String),
     /// A write or fsync failed: what is on disk is unknown. The process must stop; a restart reads what is really there.
     #[error("a write to the store failed and was not repeated: {0}")]
     Fatal(String),
@@ -32,7 +45,9 @@ pub enum Error {
         what: String,
     },
     /// The store was written by a newer version.
-    #[error("the store {path} has format {found}, this version reads up to {known}: use a newer version")]
+    #[error(
+        "the store {path} has format {found}, this version reads up to {known}: use a newer version"
+    )]
     TooNew {
         /// The file.
         path: PathBuf,

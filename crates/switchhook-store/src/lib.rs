@@ -28,7 +28,8 @@ use switchhook_core::time::UnixMs;
 pub use batch::{Appended, Batch, Receipt};
 pub use error::Error;
 
-/// Called once, from the engine's thread, when a batch is on disk or has failed. Must not block.
+/// Called once when a batch is on disk or has failed: from the engine's thread, or from within
+/// [`Store::submit`] when the batch is refused at once. Must not block.
 pub type Done = Box<dyn FnOnce(Result<Receipt, Error>) + Send>;
 
 /// A store. Writes are batches; reads may block on the disk and belong on a blocking thread.
@@ -36,7 +37,10 @@ pub trait Store: Send + Sync + 'static {
     /// Hands in a batch. It is committed as a whole, together with others where that is faster.
     ///
     /// A batch with events is committed as soon as the disk is free; one without waits a few
-    /// milliseconds for one to ride with.
+    /// milliseconds for one to ride with. Within a batch the parts take effect in this order: events,
+    /// attempts, waiting rows, settled, dead letters, own events, cursors, replays, discards, resources,
+    /// tokens, rebase. A dead letter also ends the waiting row of its delivery. The offsets that records
+    /// name must be in the log. An event whose id is in the log already is a duplicate.
     fn submit(&self, batch: Batch, done: Done);
 
     /// The newest events, in memory.

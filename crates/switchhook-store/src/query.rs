@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use switchhook_core::delivery::{Attempt, Dead, DeadReason, DeliveryKey, Waiting};
+use switchhook_core::delivery::{Attempt, Dead, DeadReason, DeliveryKey, OutcomeKind, Waiting};
 use switchhook_core::event::Event;
 use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
@@ -15,6 +15,41 @@ pub struct Limit {
     pub items: usize,
     /// Stop when this many bytes of events are reached.
     pub bytes: usize,
+}
+
+/// What is left of a [`Limit`] during one read.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    items: usize,
+    bytes: usize,
+    first: bool,
+}
+
+impl Budget {
+    pub(crate) const fn new(limit: Limit) -> Self {
+        Self {
+            items: limit.items,
+            bytes: limit.bytes,
+            first: true,
+        }
+    }
+
+    /// Whether one more item may be looked for.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.first || self.items > 0
+    }
+
+    /// Takes an item of that many bytes, or says that it does not fit and closes. The first always fits.
+    pub(crate) const fn take(&mut self, bytes: usize) -> bool {
+        if !self.first && (self.items == 0 || bytes > self.bytes) {
+            self.items = 0;
+            return false;
+        }
+        self.first = false;
+        self.items = self.items.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
 }
 
 /// Work that is due.
@@ -41,6 +76,28 @@ pub struct EventFilter {
     pub until: Option<UnixMs>,
 }
 
+impl EventFilter {
+    /// Whether `event` is to be listed.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        holds(self.source.as_deref(), &event.source)
+            && holds(self.kind.as_deref(), &event.kind)
+            && self
+                .key
+                .as_deref()
+                .is_none_or(|key| event.key.as_deref() == Some(key))
+            && within(event.received_at, self.since, self.until)
+    }
+}
+
+fn holds(wanted: Option<&str>, found: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted == found)
+}
+
+fn within(at: UnixMs, since: Option<UnixMs>, until: Option<UnixMs>) -> bool {
+    since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until)
+}
+
 /// Which dead letters. Everything that is set must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadFilter {
@@ -60,6 +117,22 @@ pub struct DeadFilter {
     pub since: Option<UnixMs>,
     /// Given up before.
     pub until: Option<UnixMs>,
+}
+
+impl DeadFilter {
+    /// Whether `dead`, whose event has the type `kind`, is meant.
+    #[must_use]
+    pub fn matches(&self, dead: &Dead, kind: &str) -> bool {
+        holds(self.endpoint.as_deref(), &dead.endpoint)
+            && holds(self.subscription.as_deref(), &dead.key.subscription)
+            && holds(self.kind.as_deref(), kind)
+            && self
+                .status
+                .is_none_or(|status| dead.outcome == Some(OutcomeKind::Status(status)))
+            && self.reason.is_none_or(|reason| dead.reason == reason)
+            && self.offset.is_none_or(|offset| dead.key.offset == offset)
+            && within(dead.at, self.since, self.until)
+    }
 }
 
 /// A place in the list of dead letters.

@@ -41,7 +41,11 @@ impl Tail {
     #[must_use]
     pub fn new(end: Offset) -> Self {
         Self {
-            inner: Mutex::new(Inner { events: VecDeque::new(), end, bytes: 0 }),
+            inner: Mutex::new(Inner {
+                events: VecDeque::new(),
+                end,
+                bytes: 0,
+            }),
             wake: Mutex::new(None),
         }
     }
@@ -61,7 +65,9 @@ impl Tail {
             inner.events.push_back(event);
         }
         while inner.bytes > Self::BYTES_MAX {
-            let Some(oldest) = inner.events.pop_front() else { break };
+            let Some(oldest) = inner.events.pop_front() else {
+                break;
+            };
             inner.bytes -= oldest.weight();
         }
         drop(inner);
@@ -76,17 +82,30 @@ impl Tail {
         self.lock().end
     }
 
-    /// At most `items` events from `from` on.
+    /// Events from `from` on: at least one if there is any, else at most `items` and `bytes` of weight.
     #[must_use]
-    pub fn read(&self, from: Offset, items: usize) -> Read {
+    pub fn read(&self, from: Offset, items: usize, bytes: usize) -> Read {
         let inner = self.lock();
         if from >= inner.end {
             return Read::AtEnd;
         }
-        let Some(first) = inner.events.front().map(|event| event.offset) else { return Read::Behind };
-        let Some(skip) = from.0.checked_sub(first.0) else { return Read::Behind };
+        let Some(first) = inner.events.front().map(|event| event.offset) else {
+            return Read::Behind;
+        };
+        let Some(skip) = from.0.checked_sub(first.0) else {
+            return Read::Behind;
+        };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        Read::Events(inner.events.iter().skip(skip).take(items).cloned().collect())
+        let mut weight = 0_usize;
+        let mut events = Vec::new();
+        for event in inner.events.iter().skip(skip).take(items.max(1)) {
+            weight = weight.saturating_add(event.weight());
+            if weight > bytes && !events.is_empty() {
+                break;
+            }
+            events.push(event.clone());
+        }
+        Read::Events(events)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -1,0 +1,378 @@
+//! The embedded engine: SQLite, one writer thread, group commit.
+//!
+//! * [`Embedded`] implements [`Store`]. Writes go through a bounded queue to the writer thread, which commits
+//!   whatever waits as one transaction and answers after the fsync. Reads use a few read-only connections.
+//! * One process per data directory, by a lock; files are their owner's alone.
+//! * Nothing is repaired: a damaged file, another program's file or a newer format is refused as it is.
+//! * [`verify`], [`restore`] and [`Embedded::backup`](Store::backup) work on whole stores.
+//!
+//! In a data directory lie `store.db` with its `-wal` and `-shm` (any `sqlite3` reads it), `lock`, and
+//! `ballast`, the reserve for a full disk.
+
+mod append;
+mod codec;
+mod control;
+mod copy;
+mod disk;
+mod identities;
+mod lock;
+mod migrate;
+mod names;
+mod queue;
+mod read;
+mod read_dead;
+mod records;
+mod schema;
+mod sqlite;
+mod verify;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use switchhook_core::event::Event;
+use switchhook_core::id::{EventId, Offset};
+use switchhook_core::time::UnixMs;
+
+pub use copy::restore;
+pub use verify::{Report, verify};
+
+use self::lock::Lock;
+use self::names::Lexicon;
+use self::queue::Queue;
+use self::read::Reader;
+use self::writer::{Shared, Writer};
+use crate::batch::{Resource, Token};
+use crate::query::{
+    Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
+};
+use crate::tail::Tail;
+use crate::{Batch, Done, Error, Store};
+
+/// When a batch counts as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When fsync has returned: it survives a power failure.
+    #[default]
+    Fsync,
+    /// When the system has it: it survives the end of the process, not a power failure.
+    Os,
+}
+
+/// How the engine works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// When a batch counts as written. Default: [`Durability::Fsync`].
+    pub durability: Durability,
+    /// Below this many free bytes a warning is logged and the ballast is not made again. Default: 1 GiB.
+    pub soft_free_bytes: u64,
+    /// Below this many free bytes events are refused; completions are not. Default: 256 MiB.
+    pub hard_free_bytes: u64,
+    /// Size of the reserve that makes room for completions on a full disk; 0 for none. Default: 64 MiB.
+    pub ballast_bytes: u64,
+    /// How long records alone wait for events to ride with, in milliseconds. Default: 5.
+    pub records_hold_ms: u64,
+    /// The WAL is copied into the database when it holds this much, in bytes. Commits wait meanwhile, so
+    /// less means shorter waits; from 2 to 16 MiB throughput and bytes written were the same. Default: 4 MiB.
+    pub wal_bytes_max: u64,
+    /// Read-only connections, 2 MiB of cache each. Default: 3.
+    pub readers: usize,
+    /// Pages after which SQLite says that the disk is full.
+    #[cfg(test)]
+    pub(crate) pages_max: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Fsync,
+            soft_free_bytes: 1024 * 1024 * 1024,
+            hard_free_bytes: 256 * 1024 * 1024,
+            ballast_bytes: 64 * 1024 * 1024,
+            records_hold_ms: 5,
+            wal_bytes_max: 4 * 1024 * 1024,
+            readers: 3,
+            #[cfg(test)]
+            pages_max: None,
+        }
+    }
+}
+
+/// A store in a directory.
+pub struct Embedded {
+    dir: PathBuf,
+    path: PathBuf,
+    shared: Arc<Shared>,
+    readers: Pool,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl Embedded {
+    /// Opens the store in `dir`; makes both if they are not there.
+    ///
+    /// Takes milliseconds, whatever the store holds.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process has it, [`Error::Damaged`] or [`Error::TooNew`] if the file must
+    /// not be opened as it is, [`Error::File`] if a file cannot be used.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
+        let lock = lock::take(dir)?;
+        let path = database(dir);
+        sqlite::check_version(&path)?;
+        let conn = open_database(dir, &path, &options)?;
+        let (shared, writer) = start_writer(conn, dir, &path, &options)?;
+        let readers = (0..options.readers.max(1))
+            .map(|_| Reader::open(&path))
+            .collect::<rusqlite::Result<_>>()
+            .map_err(|error| sqlite::open_error(&path, &error));
+        // Made before the check, so that a writer that has started is stopped in any case.
+        let store = Self {
+            dir: dir.into(),
+            path,
+            shared,
+            readers: Pool::default(),
+            writer: Mutex::new(Some(writer)),
+            lock: Mutex::new(Some(lock)),
+        };
+        *store.readers.lock() = readers?;
+        Ok(store)
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection, &mut Lexicon) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        self.readers
+            .with(|reader| reader.at_one_moment(read))
+            .map_err(|error| sqlite::read_error(&self.path, &error))
+    }
+}
+
+/// The database file in `dir`.
+fn database(dir: &Path) -> PathBuf {
+    dir.join("store.db")
+}
+
+/// Opens the database for writing, in the newest format.
+fn open_database(dir: &Path, path: &Path, options: &Options) -> Result<Connection, Error> {
+    let is_new = !path.exists();
+    lock::private()
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|e| lock::file_error(path, &e))?;
+    let failed = |error| sqlite::open_error(path, &error);
+    let conn = sqlite::open_writer(path, options).map_err(failed)?;
+    migrate::run(&conn, path)?;
+    if is_new {
+        // The format is in the file itself, not in the WAL alone, before anything relies on it.
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(failed)?;
+        lock::sync_dir(dir)?;
+    }
+    Ok(conn)
+}
+
+/// Starts the writer thread and waits until it has read its state.
+fn start_writer(
+    conn: Connection,
+    dir: &Path,
+    path: &Path,
+    options: &Options,
+) -> Result<(Arc<Shared>, JoinHandle<()>), Error> {
+    let end = conn
+        .query_row("SELECT coalesce(max(seq), 0) + 1 FROM event", [], |row| {
+            row.get(0)
+        })
+        .map_err(|error| sqlite::open_error(path, &error))?;
+    let shared = Arc::new(Shared {
+        queue: Queue::new(options),
+        tail: Tail::new(Offset(codec::uint(end))),
+    });
+    let (ready, loaded) = mpsc::sync_channel(1);
+    let (dir, options, for_writer) = (dir.to_path_buf(), options.clone(), shared.clone());
+    let thread = std::thread::Builder::new()
+        .name("store-writer".into())
+        .spawn(
+            move || match Writer::load(&conn, &dir, &options, for_writer) {
+                Ok(writer) => {
+                    let _ = ready.send(Ok(()));
+                    writer.run();
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            },
+        )
+        .map_err(|error| lock::file_error(path, &error))?;
+    match loaded.recv() {
+        Ok(Ok(())) => Ok((shared, thread)),
+        Ok(Err(error)) => Err(sqlite::open_error(path, &error)),
+        Err(_) => Err(Error::Fatal("the writer thread ended at its start".into())),
+    }
+}
+
+impl Store for Embedded {
+    fn submit(&self, batch: Batch, done: Done) {
+        self.shared.queue.push(batch, done);
+    }
+
+    fn tail(&self) -> &Tail {
+        &self.shared.tail
+    }
+
+    fn read_log(&self, from: Offset, limit: Limit) -> Result<Vec<Arc<Event>>, Error> {
+        self.read(|conn, names| read::log(conn, names, from, limit))
+    }
+
+    fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error> {
+        self.read(read::cursors)
+    }
+
+    fn settled_from(&self, subscription: &str, from: Offset) -> Result<BTreeSet<Offset>, Error> {
+        self.read(|conn, _| read::settled_from(conn, subscription, from))
+    }
+
+    fn due(
+        &self,
+        subscription: &str,
+        until: UnixMs,
+        skip: &BTreeSet<Offset>,
+        limit: Limit,
+    ) -> Result<DueWork, Error> {
+        self.read(|conn, names| read::due(conn, names, subscription, until, skip, limit))
+    }
+
+    fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, Error> {
+        self.read(|conn, names| read::event_with_id(conn, names, id))
+    }
+
+    fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<Offset>,
+        limit: Limit,
+    ) -> Result<Vec<Arc<Event>>, Error> {
+        self.read(|conn, names| read::events(conn, names, filter, before, limit))
+    }
+
+    fn history(&self, offset: Offset) -> Result<History, Error> {
+        self.read(|conn, names| read::history(conn, names, offset))
+    }
+
+    fn dead(
+        &self,
+        filter: &DeadFilter,
+        after: Option<&DeadPosition>,
+        limit: Limit,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        self.read(|conn, names| read_dead::list(conn, names, filter, after, limit))
+    }
+
+    fn count_dead(&self, filter: &DeadFilter) -> Result<u64, Error> {
+        self.read(|conn, _| read_dead::count(conn, filter))
+    }
+
+    fn counts(&self) -> Result<Counts, Error> {
+        let mut counts = self.read(read::counts)?;
+        counts.bytes = disk::used_bytes(&self.dir);
+        counts.free_bytes = disk::free_bytes(&self.dir);
+        Ok(counts)
+    }
+
+    fn resources(&self) -> Result<Vec<Resource>, Error> {
+        self.read(|conn, _| read::resources(conn))
+    }
+
+    fn tokens(&self) -> Result<Vec<Token>, Error> {
+        self.read(|conn, _| read::tokens(conn))
+    }
+
+    fn backup(&self, path: &Path) -> Result<(), Error> {
+        copy::backup(&self.path, path)
+    }
+
+    fn close(&self) {
+        self.shared.queue.close();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer thread panicked");
+        }
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Readers that are free. Who finds none waits; each read is short.
+#[derive(Default)]
+struct Pool {
+    free: Mutex<Vec<Reader>>,
+    returned: Condvar,
+}
+
+impl Pool {
+    fn with<T>(&self, read: impl FnOnce(&mut Reader) -> T) -> T {
+        let mut free = self.lock();
+        let reader = loop {
+            match free.pop() {
+                Some(reader) => break reader,
+                None => {
+                    free = self
+                        .returned
+                        .wait(free)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
+            }
+        };
+        drop(free);
+        let mut lent = Lent {
+            reader: Some(reader),
+            pool: self,
+        };
+        // There is one until it is given back on drop.
+        let Some(reader) = &mut lent.reader else {
+            unreachable!("a lent reader is there")
+        };
+        read(reader)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives a reader back, also when the read panics.
+struct Lent<'a> {
+    reader: Option<Reader>,
+    pool: &'a Pool,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            self.pool.lock().push(reader);
+            self.pool.returned.notify_one();
+        }
+    }
+}

@@ -1,0 +1,597 @@
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use switchhook_core::delivery::{Attempt, DeadReason, DeliveryKey, OutcomeKind, Records, Verdict};
+use switchhook_core::delivery::{WaitReason, Waiting};
+use switchhook_core::id::{EventId, Offset};
+use switchhook_core::time::UnixMs;
+use tempfile::{TempDir, tempdir};
+use uuid::Uuid;
+
+use super::{
+    Embedded, Options, append, identities, names, read, read_dead, records, restore, verify,
+};
+use crate::batch::NewEvent;
+use crate::query::{DeadFilter, DeadPosition, Limit};
+use crate::{Batch, Error, Receipt, Store};
+
+const ALL: Limit = Limit {
+    items: 1000,
+    bytes: usize::MAX,
+};
+
+fn options() -> Options {
+    Options {
+        ballast_bytes: 0,
+        soft_free_bytes: 0,
+        hard_free_bytes: 0,
+        ..Options::default()
+    }
+}
+
+fn open(dir: &Path) -> Embedded {
+    Embedded::open(dir, options()).unwrap()
+}
+
+fn refusal(dir: &Path) -> Error {
+    Embedded::open(dir, options())
+        .err()
+        .expect("it must be refused")
+}
+
+fn event(n: u64) -> NewEvent {
+    NewEvent {
+        id: EventId(Uuid::from_u128(u128::from(n))),
+        source: "web".into(),
+        kind: "order.made".into(),
+        key: None,
+        received_at: UnixMs(n),
+        headers: [].into(),
+        body: Bytes::from(n.to_string()),
+        dedup: None,
+    }
+}
+
+fn events(numbers: impl IntoIterator<Item = u64>) -> Batch {
+    Batch {
+        events: numbers.into_iter().map(event).collect(),
+        ..Batch::default()
+    }
+}
+
+fn waiting(offset: u64) -> Waiting {
+    Waiting {
+        key: DeliveryKey {
+            subscription: "s".into(),
+            offset: Offset(offset),
+        },
+        chain: 0,
+        attempts: 1,
+        counted: 1,
+        due_at: UnixMs(offset),
+        deadline: UnixMs(u64::MAX),
+        delay_ms: 1,
+        reason: WaitReason::Retry,
+    }
+}
+
+fn rows(offsets: impl IntoIterator<Item = u64>) -> Batch {
+    let records = Records {
+        waiting: offsets.into_iter().map(waiting).collect(),
+        ..Records::default()
+    };
+    Batch {
+        records,
+        ..Batch::default()
+    }
+}
+
+fn hand_in(store: &Embedded, batch: Batch) -> Receiver<Result<Receipt, Error>> {
+    let (answer, answered) = channel();
+    store.submit(
+        batch,
+        Box::new(move |result| answer.send(result).unwrap_or_default()),
+    );
+    answered
+}
+
+fn write(store: &Embedded, batch: Batch) -> Result<Receipt, Error> {
+    hand_in(store, batch).recv().unwrap()
+}
+
+fn three_events() -> (TempDir, Embedded) {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    write(&store, events(1..=3)).unwrap();
+    (dir, store)
+}
+
+#[test]
+fn a_second_open_is_refused_until_the_first_is_closed() {
+    let (dir, store) = three_events();
+    assert!(matches!(refusal(dir.path()), Error::Locked(path) if path == dir.path()));
+    drop(store);
+    drop(open(dir.path()));
+}
+
+#[test]
+fn a_store_is_its_owners_alone() {
+    let base = tempdir().unwrap();
+    let dir = base.path().join("a/b");
+    let _store = open(&dir);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for file in ["store.db", "store.db-wal", "store.db-shm", "lock"] {
+        assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
+    let garbage = vec![b'g'; 8192];
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    std::fs::write(&path, &garbage).unwrap();
+    assert!(matches!(refusal(dir.path()), Error::Damaged { .. }));
+    assert_eq!(std::fs::read(&path).unwrap(), garbage);
+
+    let other = tempdir().unwrap();
+    let conn = Connection::open(other.path().join("store.db")).unwrap();
+    conn.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let Error::Damaged { what, .. } = refusal(other.path()) else {
+        panic!("another program's file")
+    };
+    assert!(what.contains("application id"), "{what}");
+}
+
+#[test]
+fn a_damaged_store_is_refused_or_found_by_verify() {
+    let (dir, store) = three_events();
+    drop(store);
+    let path = dir.path().join("store.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The first page holds the schema: without it nothing can be read.
+    bytes[100..200].fill(0xff);
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(matches!(refusal(dir.path()), Error::Damaged { .. }));
+    assert!(matches!(verify(dir.path()), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let (dir, store) = three_events();
+    drop(store);
+    let conn = Connection::open(dir.path().join("store.db")).unwrap();
+    conn.execute_batch("PRAGMA user_version = 99").unwrap();
+    drop(conn);
+    assert!(matches!(
+        refusal(dir.path()),
+        Error::TooNew {
+            found: 99,
+            known: 1,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn below_the_hard_mark_events_are_refused_and_records_are_written() {
+    let (dir, store) = three_events();
+    drop(store);
+    let full = Options {
+        hard_free_bytes: u64::MAX,
+        ..options()
+    };
+    let store = Embedded::open(dir.path(), full).unwrap();
+    let with_both = Batch {
+        events: vec![event(9)],
+        ..rows([2])
+    };
+    let answers = [events([4]), rows([1]), with_both].map(|batch| hand_in(&store, batch));
+    let [event, record, both] = answers.map(|answer| answer.recv().unwrap());
+    assert!(matches!(
+        event,
+        Err(Error::Full {
+            needed_bytes: u64::MAX,
+            ..
+        })
+    ));
+    assert!(matches!(both, Err(Error::Full { .. })));
+    record.unwrap();
+    let counts = store.counts().unwrap();
+    assert_eq!((counts.events, counts.waiting.get("s")), (3, Some(&1)));
+}
+
+#[test]
+fn on_a_full_disk_the_ballast_goes_and_completions_are_still_written() {
+    let dir = tempdir().unwrap();
+    let small = Options {
+        pages_max: Some(60),
+        ballast_bytes: 4096,
+        ..options()
+    };
+    let store = Embedded::open(dir.path(), small).unwrap();
+    write(&store, events(1..=3)).unwrap();
+    assert!(dir.path().join("ballast").exists());
+    let huge = NewEvent {
+        body: vec![0; 1 << 20].into(),
+        ..event(4)
+    };
+    let record = hand_in(&store, rows([1]));
+    let refused = write(
+        &store,
+        Batch {
+            events: vec![huge],
+            ..rows([2])
+        },
+    );
+    assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?}");
+    record.recv().unwrap().unwrap();
+    assert!(!dir.path().join("ballast").exists());
+    // Nothing of the refused batch is left, and what fits is taken.
+    let receipt = write(&store, events([5])).unwrap();
+    assert_eq!(
+        receipt.appended,
+        [crate::Appended::New {
+            id: event(5).id,
+            offset: Offset(4)
+        }]
+    );
+    assert_eq!(store.counts().unwrap().waiting.get("s"), Some(&1));
+    drop(store);
+    assert_eq!(verify(dir.path()).unwrap().problems, [""; 0]);
+}
+
+#[test]
+fn a_batch_that_cannot_be_written_takes_no_other_with_it() {
+    let (dir, store) = three_events();
+    let other = Connection::open(dir.path().join("store.db")).unwrap();
+    other
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE INSERT ON waiting WHEN new.seq = 2 BEGIN SELECT raise(ABORT, 'no'); END",
+        )
+        .unwrap();
+    let answers = [
+        rows([1]),
+        Batch {
+            events: vec![event(9)],
+            ..rows([2])
+        },
+        rows([3]),
+        events([4]),
+    ]
+    .map(|batch| hand_in(&store, batch))
+    .map(|answer| answer.recv().unwrap());
+    let [first, refused, third, event] = answers;
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    first.unwrap();
+    third.unwrap();
+    let offset = Offset(4);
+    assert!(
+        matches!(event.unwrap().appended[..], [crate::Appended::New { offset: found, .. }] if found == offset)
+    );
+    assert_eq!(store.counts().unwrap().waiting.get("s"), Some(&2));
+}
+
+#[test]
+fn the_ballast_is_there_when_it_may_be() {
+    let dir = tempdir().unwrap();
+    let with = Options {
+        ballast_bytes: 1 << 20,
+        ..options()
+    };
+    drop(Embedded::open(dir.path(), with).unwrap());
+    assert_eq!(
+        std::fs::metadata(dir.path().join("ballast")).unwrap().len(),
+        1 << 20
+    );
+}
+
+#[test]
+fn closing_commits_what_was_handed_in_and_refuses_what_comes_later() {
+    let (dir, store) = three_events();
+    let early: Vec<_> = (4..50).map(|n| hand_in(&store, events([n]))).collect();
+    let late_record = hand_in(&store, rows([1]));
+    store.close();
+    assert!(
+        early
+            .into_iter()
+            .all(|answer| answer.recv().unwrap().is_ok())
+    );
+    assert!(late_record.recv().unwrap().is_ok());
+    assert!(matches!(write(&store, events([99])), Err(Error::Closed)));
+    assert_eq!(
+        std::fs::metadata(dir.path().join("store.db-wal"))
+            .unwrap()
+            .len(),
+        0
+    );
+}
+
+#[test]
+fn a_write_that_fails_poisons_the_store() {
+    let (dir, store) = three_events();
+    // Another connection breaks the table that the writer needs next.
+    let other = Connection::open(dir.path().join("store.db")).unwrap();
+    other
+        .execute_batch("DROP TABLE dead_count; DROP TABLE event")
+        .unwrap();
+    let first = write(&store, events([4]));
+    assert!(matches!(first, Err(Error::Fatal(_))), "{first:?}");
+    assert!(matches!(write(&store, rows([1])), Err(Error::Fatal(_))));
+}
+
+#[test]
+fn a_backup_of_a_running_store_restores_to_the_same_content() {
+    let (dir, store) = three_events();
+    write(&store, rows([1, 2])).unwrap();
+    let copy = dir.path().join("copy.db");
+    store.backup(&copy).unwrap();
+    assert!(matches!(store.backup(&copy), Err(Error::File { .. })));
+    write(&store, events([4])).unwrap();
+
+    let base = tempdir().unwrap();
+    let to = base.path().join("restored");
+    restore(&copy, &to).unwrap();
+    let again = restore(&copy, &to);
+    assert!(matches!(again, Err(Error::File { .. })), "{again:?}");
+    let restored = open(&to);
+    let before = store
+        .read_log(Offset(1), Limit { items: 3, ..ALL })
+        .unwrap();
+    assert_eq!(restored.read_log(Offset(1), ALL).unwrap(), before);
+    assert_eq!(restored.counts().unwrap().waiting.get("s"), Some(&2));
+    write(&restored, events([5])).unwrap();
+    drop(restored);
+    let report = verify(&to).unwrap();
+    assert_eq!(
+        (report.events, report.waiting, report.problems),
+        (4, 2, vec![])
+    );
+}
+
+#[test]
+fn a_damaged_backup_is_not_restored() {
+    let (dir, store) = three_events();
+    let copy = dir.path().join("copy.db");
+    store.backup(&copy).unwrap();
+    let conn = Connection::open(&copy).unwrap();
+    conn.execute_batch("DELETE FROM event WHERE seq = 2")
+        .unwrap();
+    drop(conn);
+    let to = tempdir().unwrap();
+    let Err(Error::Damaged { what, .. }) = restore(&copy, to.path()) else {
+        panic!("an event is missing")
+    };
+    assert_eq!(what, "1 offsets are missing from the log");
+    assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn verify_names_each_broken_invariant() {
+    let (dir, store) = three_events();
+    write(&store, rows([1])).unwrap();
+    drop(store);
+    assert_eq!(verify(dir.path()).unwrap().problems, [""; 0]);
+    let conn = Connection::open(dir.path().join("store.db")).unwrap();
+    for (sql, problem) in [
+        (
+            "UPDATE progress SET committed = 5",
+            "1 cursors are past the end of the log",
+        ),
+        (
+            "UPDATE waiting SET seq = 9",
+            "1 waiting rows are of no event",
+        ),
+        (
+            "UPDATE progress SET waiting = 7",
+            "1 counts of waiting rows are wrong",
+        ),
+        (
+            "UPDATE event SET source = 77 WHERE seq = 1",
+            "1 events have a source or type without a name",
+        ),
+        (
+            "INSERT INTO dead SELECT seq, 's', chain, 1, 1, 1, NULL, 'e', 1, NULL FROM waiting",
+            "1 deliveries are both waiting and dead",
+        ),
+    ] {
+        conn.execute_batch(&format!("BEGIN; {sql}; COMMIT"))
+            .unwrap();
+        let problems = verify(dir.path()).unwrap().problems;
+        assert!(
+            problems.iter().any(|found| found == problem),
+            "{sql}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn expired_identities_are_removed_while_new_ones_come() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let identified = |n: u64| {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        let dedup = crate::batch::DedupEntry {
+            key,
+            body_hash: n,
+            window_ms: 1000,
+        };
+        NewEvent {
+            received_at: UnixMs(n * 10_000),
+            dedup: Some(dedup),
+            ..event(n)
+        }
+    };
+    for hundred in 0..100 {
+        let events = (hundred * 100..(hundred + 1) * 100)
+            .map(identified)
+            .collect();
+        write(
+            &store,
+            Batch {
+                events,
+                ..Batch::default()
+            },
+        )
+        .unwrap();
+    }
+    drop(store);
+    let conn = Connection::open(dir.path().join("store.db")).unwrap();
+    let left: i64 = conn
+        .query_row("SELECT count(*) FROM identity", [], |row| row.get(0))
+        .unwrap();
+    // 360 of them are younger than the hour that entries are kept longer.
+    assert!((300..3000).contains(&left), "{left} of 10000");
+}
+
+#[test]
+fn a_hundred_thousand_waiting_rows_are_found_by_index() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    for block in 0..100 {
+        write(&store, events(block * 1000 + 1..=(block + 1) * 1000)).unwrap();
+        write(&store, rows(block * 1000 + 1..=(block + 1) * 1000)).unwrap();
+    }
+    let skip: BTreeSet<Offset> = (1..=10).map(Offset).collect();
+    let work = store
+        .due("s", UnixMs(u64::MAX), &skip, Limit { items: 2, ..ALL })
+        .unwrap();
+    let found: Vec<u64> = work.rows.iter().map(|(row, _)| row.key.offset.0).collect();
+    assert_eq!((found, work.next_due), (vec![11, 12], Some(UnixMs(13))));
+    assert_eq!(store.counts().unwrap().waiting.get("s"), Some(&100_000));
+}
+
+/// The steps of a plan that read a table from end to end, or sort.
+fn bad_steps(conn: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let parameters = vec![rusqlite::types::Value::Integer(1); statement.parameter_count()];
+    let steps = statement
+        .query_map(rusqlite::params_from_iter(parameters), |row| {
+            row.get::<_, String>(3)
+        })
+        .unwrap();
+    steps
+        .map(Result::unwrap)
+        .filter(|step| {
+            step.contains("TEMP B-TREE")
+                || step.starts_with("SCAN") && !step.contains("CONSTANT ROW")
+        })
+        .collect()
+}
+
+#[test]
+fn no_hot_query_reads_a_whole_table() {
+    let (dir, store) = three_events();
+    drop(store);
+    let conn = Connection::open(dir.path().join("store.db")).unwrap();
+    let hot = [
+        names::ID_OF,
+        names::TEXT_OF,
+        append::INSERT_EVENT,
+        append::BODY_OF,
+        identities::NOTE,
+        identities::FIND,
+        identities::MOVE,
+        identities::TRIM,
+        identities::WALK,
+        identities::FORGET,
+        identities::ID_AT,
+        records::INSERT_ATTEMPT,
+        records::INSERT_WAITING,
+        records::UPDATE_WAITING,
+        records::DELETE_WAITING,
+        records::INSERT_DEAD,
+        records::DELETE_DEAD,
+        read::LOG,
+        read::BY_ID,
+        read::BY_OFFSET,
+        read::DUE,
+        read::WAITING,
+        read::SETTLED,
+        read::ATTEMPTS_OF,
+        read::WAITING_OF,
+        read::TOP,
+        read::OLDEST_DUE,
+        read_dead::OF_EVENT,
+    ];
+    for sql in hot {
+        assert_eq!(bad_steps(&conn, sql), [""; 0], "{sql}");
+    }
+    let scan = bad_steps(&conn, "SELECT * FROM waiting WHERE due_at < ?1");
+    assert_eq!(scan, ["SCAN waiting"], "the check itself finds scans");
+}
+
+#[test]
+fn dead_letters_are_listed_by_an_index_in_their_order() {
+    let (dir, store) = three_events();
+    drop(store);
+    let conn = Connection::open(dir.path().join("store.db")).unwrap();
+    let after = DeadPosition {
+        at: UnixMs(5),
+        key: waiting(1).key,
+    };
+    for filter in [
+        DeadFilter::default(),
+        DeadFilter {
+            endpoint: Some("e".into()),
+            ..DeadFilter::default()
+        },
+        DeadFilter {
+            subscription: Some("s".into()),
+            ..DeadFilter::default()
+        },
+        DeadFilter {
+            reason: Some(DeadReason::Refused),
+            status: Some(400),
+            ..DeadFilter::default()
+        },
+    ] {
+        for after in [None, Some(&after)] {
+            let conditions = read_dead::conditions(&conn, &filter, after)
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                bad_steps(&conn, &read_dead::list_sql(&conditions)),
+                [""; 0],
+                "{filter:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn records_alone_are_written_without_an_event_to_ride_with() {
+    let (_dir, store) = three_events();
+    let attempt = Attempt {
+        key: waiting(1).key,
+        chain: 0,
+        n: 1,
+        endpoint: "e".into(),
+        at: UnixMs(1),
+        duration_ms: 1,
+        outcome: OutcomeKind::Status(200),
+        rule: "r".into(),
+        verdict: Verdict::Delivered,
+        detail: None,
+        next_at: None,
+    };
+    let records = Records {
+        attempts: vec![attempt.clone()],
+        ..Records::default()
+    };
+    write(
+        &store,
+        Batch {
+            records,
+            ..Batch::default()
+        },
+    )
+    .unwrap();
+    assert_eq!(store.history(Offset(1)).unwrap().attempts, [attempt]);
+}

@@ -1,0 +1,125 @@
+//! Checks a whole store: SQLite's own check, and what must be true of ours.
+//!
+//! It only reads, and may run beside a gateway. It changes and repairs nothing. The time it takes grows with
+//! the store.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{database, migrate, sqlite};
+use crate::Error;
+
+/// Problems reported, at most: after some the picture is clear.
+const PROBLEMS_MAX: usize = 100;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Events in the log.
+    pub events: u64,
+    /// Attempts recorded.
+    pub attempts: u64,
+    /// Waiting deliveries.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// What is wrong, in words; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+/// Each query gives the number of violations.
+const INVARIANTS: &[(&str, &str)] = &[
+    ("offsets are missing from the log", "SELECT coalesce(max(seq) - min(seq) + 1, 0) - count(*) FROM event"),
+    (
+        "events have a source or type without a name",
+        "SELECT count(*) FROM event
+         WHERE source NOT IN (SELECT id FROM name) OR kind NOT IN (SELECT id FROM name)",
+    ),
+    (
+        "cursors are past the end of the log",
+        "SELECT count(*) FROM progress WHERE committed > (SELECT coalesce(max(seq), 0) + 1 FROM event)",
+    ),
+    ("waiting rows are of no event", "SELECT count(*) FROM waiting WHERE seq NOT IN (SELECT seq FROM event)"),
+    ("dead letters are of no event", "SELECT count(*) FROM dead WHERE seq NOT IN (SELECT seq FROM event)"),
+    ("attempts are of no event", "SELECT count(*) FROM attempt WHERE seq NOT IN (SELECT seq FROM event)"),
+    (
+        "identities point past the end of the log",
+        "SELECT count(*) FROM (SELECT seq FROM identity UNION ALL SELECT seq FROM identity_log)
+         WHERE seq > (SELECT coalesce(max(seq), 0) FROM event)",
+    ),
+    (
+        "deliveries are both waiting and dead",
+        "SELECT count(*) FROM dead d JOIN name s ON s.text = d.subscription
+         JOIN waiting w ON w.seq = d.seq AND w.subscription = s.id AND w.chain = d.chain",
+    ),
+    (
+        "counts of waiting rows are wrong",
+        "SELECT count(*) FROM progress p LEFT JOIN
+         (SELECT subscription, count(*) AS n FROM waiting GROUP BY subscription) w USING (subscription)
+         WHERE p.waiting <> coalesce(w.n, 0)",
+    ),
+    (
+        "counts of dead letters are wrong",
+        "SELECT count(*) FROM dead_count c LEFT JOIN
+         (SELECT endpoint, reason, count(*) AS n FROM dead GROUP BY endpoint, reason) d USING (endpoint, reason)
+         WHERE c.count <> coalesce(d.n, 0)",
+    ),
+    (
+        "records are above the highest offset noted for their subscription",
+        "SELECT count(*) FROM (SELECT subscription, seq FROM attempt UNION ALL SELECT subscription, seq FROM waiting) r
+         LEFT JOIN progress p USING (subscription) WHERE r.seq > coalesce(p.top, 0)",
+    ),
+];
+
+/// Checks the store in `dir`.
+///
+/// # Errors
+/// When there is no store, it is of another format, or it is so damaged that it cannot be read.
+pub fn verify(dir: &Path) -> Result<Report, Error> {
+    verify_file(&database(dir))
+}
+
+/// Checks the store in the file at `path`.
+pub(super) fn verify_file(path: &Path) -> Result<Report, Error> {
+    let conn = sqlite::open_reader(path).map_err(|error| sqlite::open_error(path, &error))?;
+    if migrate::format(&conn, path)? == 0 {
+        return Err(Error::Damaged {
+            path: path.into(),
+            what: "it is empty".into(),
+        });
+    }
+    let failed = |error| sqlite::read_error(path, &error);
+    conn.execute_batch("BEGIN").map_err(failed)?;
+    let mut report = Report {
+        problems: integrity(&conn).map_err(failed)?,
+        ..Report::default()
+    };
+    if report.problems.is_empty() {
+        for (what, sql) in INVARIANTS {
+            let violations: u64 = number(&conn, sql).map_err(failed)?;
+            if violations > 0 {
+                report.problems.push(format!("{violations} {what}"));
+            }
+        }
+        report.events = number(&conn, "SELECT count(*) FROM event").map_err(failed)?;
+        report.attempts = number(&conn, "SELECT count(*) FROM attempt").map_err(failed)?;
+        report.waiting = number(&conn, "SELECT count(*) FROM waiting").map_err(failed)?;
+        report.dead = number(&conn, "SELECT count(*) FROM dead").map_err(failed)?;
+    }
+    Ok(report)
+}
+
+fn integrity(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut problems: Vec<String> = conn
+        .prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    problems.retain(|line| line != "ok");
+    Ok(problems)
+}
+
+fn number(conn: &Connection, sql: &str) -> rusqlite::Result<u64> {
+    let found: i64 = conn.query_row(sql, [], |row| row.get(0))?;
+    Ok(found.unsigned_abs())
+}
