@@ -4,10 +4,13 @@
 //! the next event. A second thread plays dispatch: it reads the tail and hands in the attempts of every
 //! event, one per subscription, as records. An event counts when both are on disk.
 //!
+//! Then it fills a store with a million waiting deliveries, opens it again and asks for what is due.
+//!
 //! `cargo bench -p switchhook-store --bench commit [-- <seconds per case> <data directory>]`
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,12 +18,15 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use switchhook_core::delivery::{Attempt, DeliveryKey, OutcomeKind, Records, Verdict};
+use switchhook_core::delivery::{
+    Attempt, DeliveryKey, OutcomeKind, Records, Verdict, WaitReason, Waiting,
+};
 use switchhook_core::event::Event;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 use switchhook_store::batch::{DedupEntry, NewEvent};
-use switchhook_store::embedded::{Embedded, Options};
+use switchhook_store::embedded::{Durability, Embedded, Options};
+use switchhook_store::query::{EventFilter, Limit};
 use switchhook_store::tail::Read;
 use switchhook_store::{Batch, Store};
 use uuid::Uuid;
@@ -56,7 +62,111 @@ fn main() -> Result<(), Box<dyn Error>> {
             Duration::from_secs(seconds),
         )?;
     }
+    let dir = tempfile::tempdir_in(&base)?;
+    backlog(dir.path())
+}
+
+/// Fills a store with a million waiting deliveries of 20 subscriptions.
+fn fill(dir: &Path) -> Result<(), Box<dyn Error>> {
+    const ROWS: u64 = 1_000_000;
+    const TOGETHER: u64 = 500;
+    let names: Vec<Arc<str>> = (0..20)
+        .map(|n| format!("subscription-{n}").into())
+        .collect();
+    let store = Embedded::open(dir, unsynced())?;
+    let (answer, answers) = mpsc::sync_channel(4);
+    for block in 0..ROWS / TOGETHER {
+        let numbers = block * TOGETHER + 1..=(block + 1) * TOGETHER;
+        let rows = numbers.clone().zip(names.iter().cycle());
+        let records = Records {
+            waiting: rows.map(|(n, name)| waiting(n, name)).collect(),
+            ..Records::default()
+        };
+        let events = numbers.map(event).collect();
+        let answer = answer.clone();
+        store.submit(
+            Batch {
+                events,
+                ..Batch::default()
+            },
+            Box::new(|_| ()),
+        );
+        store.submit(
+            Batch {
+                records,
+                ..Batch::default()
+            },
+            Box::new(move |result| answer.send(result.is_ok()).unwrap_or_default()),
+        );
+        answers.recv()?;
+    }
     Ok(())
+}
+
+fn unsynced() -> Options {
+    Options {
+        hard_free_bytes: 0,
+        durability: Durability::Os,
+        ..Options::default()
+    }
+}
+
+/// Opens that store again and asks it what a start asks.
+fn backlog(dir: &Path) -> Result<(), Box<dyn Error>> {
+    fill(dir)?;
+    let mut marks = vec![("start", Instant::now())];
+    let store = Embedded::open(dir, unsynced())?;
+    marks.push(("open", Instant::now()));
+    let limit = Limit {
+        items: 100,
+        bytes: usize::MAX,
+    };
+    let due = store.due("subscription-0", UnixMs(u64::MAX), &BTreeSet::new(), limit)?;
+    marks.push(("100 due", Instant::now()));
+    let counts = store.counts()?;
+    marks.push(("counts", Instant::now()));
+    let settled = store.settled_from("subscription-0", Offset(999_000))?;
+    marks.push(("settled of the last 1000", Instant::now()));
+    let by_key = EventFilter {
+        key: Some("nobody's".into()),
+        ..EventFilter::default()
+    };
+    let found = store.events(&by_key, None, limit)?;
+    marks.push(("events of an unknown key", Instant::now()));
+    println!(
+        "{} waiting deliveries, {:.0} MB resident:",
+        counts.waiting.values().sum::<u64>(),
+        field("/proc/self/status", "VmRSS:") / 1024.0
+    );
+    for ((_, from), (what, to)) in marks.iter().zip(marks.iter().skip(1)) {
+        println!(
+            "  {:>9.3} ms  {what}",
+            to.duration_since(*from).as_secs_f64() * 1000.0
+        );
+    }
+    println!(
+        "  ({} due, {} settled, {} found)",
+        due.rows.len(),
+        settled.len(),
+        found.len()
+    );
+    Ok(())
+}
+
+fn waiting(offset: u64, name: &Arc<str>) -> Waiting {
+    Waiting {
+        key: DeliveryKey {
+            subscription: name.clone(),
+            offset: Offset(offset),
+        },
+        chain: 0,
+        attempts: 1,
+        counted: 1,
+        due_at: UnixMs(1_800_000_000_000 + offset.wrapping_mul(0x9e37_79b9) % 3_600_000),
+        deadline: UnixMs(1_900_000_000_000),
+        delay_ms: 5000,
+        reason: WaitReason::Retry,
+    }
 }
 
 fn case(dir: &Path, producers: usize, fan_out: usize, run: Duration) -> Result<(), Box<dyn Error>> {
@@ -81,17 +191,15 @@ fn case(dir: &Path, producers: usize, fan_out: usize, run: Duration) -> Result<(
     store.close();
     latencies.sort_unstable();
     let events = completed.load(Ordering::Relaxed).max(1) as f64;
-    let at = |share: f64| {
-        let index = (latencies.len() as f64 * share) as usize;
-        latencies
-            .get(index)
-            .map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
+    let at = |permille: usize| {
+        let latency = latencies.get(latencies.len() * permille / 1000);
+        latency.map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
     };
     println!(
         "{producers:>9} {fan_out:>7} {:>9.0} {:>11.2} {:>11.2} {:>13.1} {:>14.1} {:>17.2} {:>8.0}",
         events / elapsed.as_secs_f64(),
-        at(0.5),
-        at(0.99),
+        at(500),
+        at(990),
         (after.writer_us - before.writer_us) / events,
         (after.process_us - before.process_us) / events,
         (after.written_bytes - before.written_bytes) / events / BODY_BYTES as f64,
@@ -155,7 +263,7 @@ fn dispatch(store: &Embedded, fan_out: usize, stop: &AtomicBool, completed: &Arc
             Read::Behind => store
                 .read_log(
                     from,
-                    switchhook_store::query::Limit {
+                    Limit {
                         items: COMPLETED_TOGETHER,
                         bytes: usize::MAX,
                     },

@@ -14,12 +14,13 @@ use super::{Engine, LaneId, Recovered};
 
 impl Engine {
     /// Swaps the plan. Deliveries under way end as they were started; those that wait go on under the
-    /// new plan. A subscription that is gone keeps its cursor and rows in the store.
+    /// new plan. A subscription that is gone keeps its cursor and rows in the store, and where it stands
+    /// in the engine: it may come back before all that it did is on disk.
     ///
     /// `recovered` is needed for each subscription that is new to the engine and known to the store.
     pub fn handle_plan(&mut self, plan: &Plan, recovered: &BTreeMap<Arc<str>, Recovered>) {
         self.gates.set(&plan.endpoints);
-        self.drop_lanes_but(&plan.subscriptions);
+        self.retire_lanes_but(&plan.subscriptions);
         for (name, subscription) in &plan.subscriptions {
             let (Some(policy), Some(gate)) = (
                 plan.policies.get(&subscription.policy),
@@ -38,17 +39,9 @@ impl Engine {
         }
     }
 
-    fn drop_lanes_but(&mut self, stay: &BTreeMap<Arc<str>, Arc<Subscription>>) {
-        let is_gone = |name: &&Arc<str>| !stay.contains_key(*name);
-        let gone: Vec<Arc<str>> = self.by_name.keys().filter(is_gone).cloned().collect();
-        for name in gone {
-            if let Some(id) = self.by_name.remove(&name)
-                && let Some(lane) = self.lanes.remove(&id)
-            {
-                self.forget_timer(id, &lane);
-                self.moved.remove(&id);
-            }
-        }
+    fn retire_lanes_but(&mut self, stay: &BTreeMap<Arc<str>, Arc<Subscription>>) {
+        let is_gone = |lane: &&mut Lane| !lane.is_retired() && !stay.contains_key(lane.name());
+        self.lanes.values_mut().filter(is_gone).for_each(Lane::retire);
     }
 
     fn add_lane(

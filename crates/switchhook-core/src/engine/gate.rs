@@ -23,7 +23,22 @@ struct Gate {
     endpoint: Option<Arc<Endpoint>>,
     in_flight: usize,
     closed_until: UnixMs,
+    /// When that was asked for.
+    closed_at: UnixMs,
     waiters: VecDeque<LaneId>,
+}
+
+impl Gate {
+    /// Keeps the pause right when the clock goes back: it is never longer than what was asked for,
+    /// counted from now, and once over it stays over.
+    fn follow(&mut self, now: UnixMs) {
+        if self.closed_until <= now {
+            self.closed_until = UnixMs(0);
+        } else if now < self.closed_at {
+            self.closed_until = now.plus_ms(self.closed_until.since_ms(self.closed_at));
+            self.closed_at = now;
+        }
+    }
 }
 
 /// Whether an attempt may start.
@@ -52,6 +67,8 @@ impl Gates {
     pub(super) fn set(&mut self, endpoints: &BTreeMap<Arc<str>, Arc<Endpoint>>) {
         for gate in self.gates.values_mut() {
             gate.endpoint = endpoints.get(&gate.name).cloned();
+            // All lanes are woken and line up anew; one that is gone must not be let in for the others.
+            gate.waiters.clear();
         }
         self.by_name.retain(|name, _| endpoints.contains_key(name));
         self.gates
@@ -75,6 +92,7 @@ impl Gates {
                         endpoint: Some(endpoint.clone()),
                         in_flight: 0,
                         closed_until: UnixMs(0),
+                        closed_at: UnixMs(0),
                         waiters: VecDeque::new(),
                     },
                 );
@@ -92,6 +110,7 @@ impl Gates {
         let Some(gate) = self.gates.get_mut(&id) else {
             return Admission::Gone;
         };
+        gate.follow(now);
         let Some(endpoint) = &gate.endpoint else {
             return Admission::Gone;
         };
@@ -115,6 +134,7 @@ impl Gates {
     /// The lane that waited longest, if there is a slot for it.
     pub(super) fn pass_on(&mut self, id: GateId, now: UnixMs) -> Option<LaneId> {
         let gate = self.gates.get_mut(&id)?;
+        gate.follow(now);
         let slots = gate
             .endpoint
             .as_ref()
@@ -127,9 +147,12 @@ impl Gates {
     }
 
     /// Lets nothing start before `until`. An earlier time does not shorten a later one.
-    pub(super) fn close_until(&mut self, id: GateId, until: UnixMs) {
+    pub(super) fn close_until(&mut self, id: GateId, until: UnixMs, now: UnixMs) {
         if let Some(gate) = self.gates.get_mut(&id) {
-            gate.closed_until = gate.closed_until.max(until);
+            gate.follow(now);
+            if until > gate.closed_until {
+                (gate.closed_until, gate.closed_at) = (until, now);
+            }
         }
     }
 

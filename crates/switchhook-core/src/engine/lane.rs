@@ -71,6 +71,8 @@ pub(super) struct Lane {
     pub(super) runnable: bool,
     pub(super) at_gate: bool,
     pub(super) timer: Option<UnixMs>,
+    /// Not in the plan any more; see [`Lane::retire`].
+    retired: bool,
 }
 
 impl Lane {
@@ -101,6 +103,7 @@ impl Lane {
             runnable: false,
             at_gate: false,
             timer: None,
+            retired: false,
         }
     }
 
@@ -115,6 +118,32 @@ impl Lane {
         self.policy = policy;
         self.gate = gate;
         self.at_gate = false;
+        if std::mem::take(&mut self.retired) {
+            self.rows_changed();
+        }
+    }
+
+    /// Stops, and lets go of every event that is not under way.
+    ///
+    /// The lane stays, since attempts under way and results not yet on disk belong to it: should the
+    /// subscription come back, the store alone could not say what was sent. Only offsets are kept.
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+        for pending in std::mem::take(&mut self.due) {
+            self.taken.remove(&pending.event.offset);
+        }
+        let fresh: BTreeSet<Offset> =
+            std::mem::take(&mut self.fresh).iter().map(|pending| pending.event.offset).collect();
+        let Some(&first) = fresh.first() else { return };
+        // The log is read again from there, but for what was taken from it since.
+        let since = (first.0..self.position.0).map(Offset);
+        self.settled.extend(since.filter(|offset| !fresh.contains(offset)));
+        self.open.retain(|_, whereabouts| *whereabouts != Whereabouts::Fresh);
+        self.position = first;
+    }
+
+    pub(super) const fn is_retired(&self) -> bool {
+        self.retired
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -135,7 +164,7 @@ impl Lane {
     }
 
     pub(super) fn wants_log(&self, end: Offset) -> bool {
-        !self.reading_log && self.position < end && self.fresh.len() < FRESH_MAX / 2
+        !self.retired && !self.reading_log && self.position < end && self.fresh.len() < FRESH_MAX / 2
     }
 
     /// From where to read the log and how much, if there is room and something to read.
@@ -150,7 +179,7 @@ impl Lane {
     /// Takes in what was read; whether the cursor may have moved.
     pub(super) fn take_log(&mut self, from: Offset, events: &[Arc<Event>]) -> bool {
         self.reading_log = false;
-        if from != self.position {
+        if self.retired || from != self.position {
             return false;
         }
         for event in events {
@@ -170,21 +199,26 @@ impl Lane {
     }
 
     /// The row for the oldest unsettled event, when the cursor has run too far ahead of it.
-    pub(super) fn pass_over(&mut self, flights: &mut Flights) -> Option<Waiting> {
+    ///
+    /// One that was not under way is read back as due once `batch`, which writes the row, is on disk.
+    pub(super) fn pass_over(&mut self, flights: &mut Flights, batch: u64) -> Option<Waiting> {
         let (&offset, &whereabouts) = self.open.first_key_value()?;
         if self.position.0.saturating_sub(offset.0) <= WINDOW {
             return None;
         }
-        let pending = match whereabouts {
-            Whereabouts::UnderWay(ticket) => &mut flights.get_mut(ticket)?.pending,
+        let (due_at, standing) = match whereabouts {
+            Whereabouts::UnderWay(ticket) => {
+                let pending = &mut flights.get_mut(ticket)?.pending;
+                pending.has_row = true;
+                (pending.event.received_at, pending.standing)
+            }
             Whereabouts::Fresh => {
-                let first = self.fresh.pop_front()?;
-                self.due.push_back(first);
-                self.due.back_mut()?
+                let pending = self.fresh.pop_front()?;
+                let due_at = pending.event.received_at;
+                self.releases.push_back(Release { batch, offset, due_at: Some(due_at) });
+                (due_at, pending.standing)
             }
         };
-        pending.has_row = true;
-        let (due_at, standing) = (pending.event.received_at, pending.standing);
         self.open.pop_first();
         self.taken.insert(offset);
         let key = DeliveryKey {
@@ -196,7 +230,8 @@ impl Lane {
 
     /// Which rows to skip and how many to read, if some may be due and there is room for them.
     pub(super) fn ask_due(&mut self, now: UnixMs) -> Option<(BTreeSet<Offset>, usize)> {
-        if self.reading_due
+        if self.retired
+            || self.reading_due
             || self.due.len() >= DUE_MAX / 2
             || self.next_due.is_none_or(|at| at > now)
         {
@@ -208,11 +243,15 @@ impl Lane {
 
     /// When to look for due rows again, if that lies ahead.
     pub(super) fn due_timer(&self, now: UnixMs) -> Option<UnixMs> {
-        self.next_due.filter(|at| !self.reading_due && *at > now)
+        self.next_due
+            .filter(|at| !self.retired && !self.reading_due && *at > now)
     }
 
     pub(super) fn take_due(&mut self, rows: Vec<(Waiting, Arc<Event>)>, next_due: Option<UnixMs>) {
         self.reading_due = false;
+        if self.retired {
+            return;
+        }
         self.next_due = if std::mem::take(&mut self.reread) {
             Some(UnixMs(0))
         } else {

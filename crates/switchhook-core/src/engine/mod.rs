@@ -249,7 +249,7 @@ impl Engine {
         if lane.take_log(from, events) {
             self.moved.insert(id);
         }
-        while let Some(row) = lane.pass_over(&mut self.flights) {
+        while let Some(row) = lane.pass_over(&mut self.flights, self.batch) {
             self.records.waiting.push(row);
             self.uncommitted = self.uncommitted.saturating_add(1);
         }
@@ -307,7 +307,9 @@ impl Engine {
     ///
     /// Hand the batches to the store in the order they are taken.
     pub fn take_records(&mut self, now: UnixMs) -> Option<(u64, Records)> {
-        if self.records.is_empty() && (self.moved.is_empty() || now < self.cursor_flush_at) {
+        // More than the interval means that the clock went back.
+        let early = (1..=CURSOR_FLUSH_MS).contains(&self.cursor_flush_at.since_ms(now));
+        if self.records.is_empty() && (self.moved.is_empty() || early) {
             return None;
         }
         for id in std::mem::take(&mut self.moved) {
@@ -348,7 +350,8 @@ impl Engine {
 
     /// How far each subscription has got: the offset before which everything is settled or has a row.
     pub fn cursors(&self) -> impl Iterator<Item = (&Arc<str>, Offset)> {
-        self.lanes.values().map(|lane| (lane.name(), lane.cursor()))
+        let in_force = self.lanes.values().filter(|lane| !lane.is_retired());
+        in_force.map(|lane| (lane.name(), lane.cursor()))
     }
 
     /// When to poll again if nothing else happens.

@@ -7,7 +7,7 @@ use crate::time::UnixMs;
 
 use super::flight::Flight;
 use super::gate::{Admission, GateId};
-use super::lane::{Lane, Pending};
+use super::lane::Pending;
 use super::{
     Command, Engine, LANE_BYTES_MAX, LaneId, ReadDue, ReadLog, Start, Timer, UNCOMMITTED_MAX,
 };
@@ -148,12 +148,6 @@ impl Engine {
             self.timers.remove(&(armed, Timer::Lane(id)));
         }
         self.timers.insert((at, Timer::Lane(id)));
-    }
-
-    pub(super) fn forget_timer(&mut self, id: LaneId, lane: &Lane) {
-        if let Some(at) = lane.timer {
-            self.timers.remove(&(at, Timer::Lane(id)));
-        }
     }
 
     fn wait_at(&mut self, gate: GateId, id: LaneId, until: Option<UnixMs>) {

@@ -26,7 +26,7 @@ impl Engine {
             now,
         );
         if let Some(until) = pause {
-            self.gates.close_until(flight.gate, until);
+            self.gates.close_until(flight.gate, until, now);
         }
         let attempt = self.record(&flight, outcome, &next, judgement.rule, now);
         if let Some(lane) = self.lanes.get_mut(&flight.lane) {

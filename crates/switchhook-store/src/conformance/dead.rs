@@ -10,8 +10,8 @@ use crate::Batch;
 use crate::batch::{NewEvent, Replay};
 use crate::query::{DeadFilter, DeadPosition, Limit};
 
-/// Subscription and offset of the dead letters that match; the count must agree.
-fn list(fixture: &Fixture, filter: &DeadFilter) -> Vec<(String, u64)> {
+/// Subscription and offset of the dead letters that match, in order; the count must agree.
+fn list(fixture: &Fixture, filter: &DeadFilter) -> String {
     let letters = fixture
         .store()
         .dead(filter, None, ALL)
@@ -21,10 +21,11 @@ fn list(fixture: &Fixture, filter: &DeadFilter) -> Vec<(String, u64)> {
         .count_dead(filter)
         .expect("they can be counted");
     assert_eq!(count, letters.len() as u64, "{filter:?}");
-    letters
-        .iter()
-        .map(|l| (l.dead.key.subscription.to_string(), l.dead.key.offset.0))
-        .collect()
+    let names = letters.iter().map(|letter| &letter.dead.key);
+    names
+        .map(|key| format!("{}{}", key.subscription, key.offset))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn five_letters(fixture: &mut Fixture) {
@@ -60,103 +61,45 @@ fn five_letters(fixture: &mut Fixture) {
     fixture.reopen();
 }
 
+fn by(set: impl FnOnce(&mut DeadFilter)) -> DeadFilter {
+    let mut filter = DeadFilter::default();
+    set(&mut filter);
+    filter
+}
+
 pub(super) fn each_filter_finds_what_it_names(fixture: &mut Fixture) {
     five_letters(fixture);
-    let none = DeadFilter::default;
-    let cases: [(DeadFilter, &[(&str, u64)]); 12] = [
-        (none(), &[("a", 2), ("a", 1), ("a", 4), ("b", 1), ("a", 3)]),
+    let (erp, odd) = (|| Some("erp".into()), || Some("odd".into()));
+    let cases = [
+        (by(|_| {}), "a2 a1 a4 b1 a3"),
+        (by(|f| f.endpoint = erp()), "a1 a4"),
+        (by(|f| f.endpoint = Some("none".into())), ""),
+        (by(|f| f.subscription = Some("b".into())), "b1"),
+        (by(|f| f.kind = odd()), "a1 b1 a3"),
+        (by(|f| f.kind = Some("none".into())), ""),
+        (by(|f| f.status = Some(400)), "a2"),
+        (by(|f| f.reason = Some(DeadReason::Refused)), "a2 a4"),
+        (by(|f| f.offset = Some(Offset(1))), "a1 b1"),
+        (by(|f| f.since = Some(UnixMs(20))), "a1 a4 b1 a3"),
+        (by(|f| f.until = Some(UnixMs(20))), "a2"),
         (
-            DeadFilter {
-                endpoint: Some("erp".into()),
-                ..none()
-            },
-            &[("a", 1), ("a", 4)],
+            by(|f| (f.endpoint, f.subscription) = (erp(), Some("b".into()))),
+            "",
         ),
+        (by(|f| (f.endpoint, f.kind) = (erp(), odd())), "a1"),
         (
-            DeadFilter {
-                endpoint: Some("no".into()),
-                ..none()
-            },
-            &[],
-        ),
-        (
-            DeadFilter {
-                subscription: Some("b".into()),
-                ..none()
-            },
-            &[("b", 1)],
-        ),
-        (
-            DeadFilter {
-                kind: Some("odd".into()),
-                ..none()
-            },
-            &[("a", 1), ("b", 1), ("a", 3)],
-        ),
-        (
-            DeadFilter {
-                kind: Some("no".into()),
-                ..none()
-            },
-            &[],
-        ),
-        (
-            DeadFilter {
-                status: Some(400),
-                ..none()
-            },
-            &[("a", 2)],
-        ),
-        (
-            DeadFilter {
-                reason: Some(DeadReason::Refused),
-                ..none()
-            },
-            &[("a", 2), ("a", 4)],
-        ),
-        (
-            DeadFilter {
-                offset: Some(Offset(1)),
-                ..none()
-            },
-            &[("a", 1), ("b", 1)],
-        ),
-        (
-            DeadFilter {
-                since: Some(UnixMs(20)),
-                until: Some(UnixMs(30)),
-                ..none()
-            },
-            &[("a", 1), ("a", 4), ("b", 1)],
-        ),
-        (
-            DeadFilter {
-                endpoint: Some("erp".into()),
-                subscription: Some("a".into()),
-                ..none()
-            },
-            &[("a", 1), ("a", 4)],
-        ),
-        (
-            DeadFilter {
-                kind: Some("odd".into()),
-                status: Some(503),
-                until: Some(UnixMs(21)),
-                ..none()
-            },
-            &[("a", 1), ("b", 1)],
+            by(|f| (f.kind, f.status, f.until) = (odd(), Some(503), Some(UnixMs(21)))),
+            "a1 b1",
         ),
     ];
     for (filter, expected) in cases {
-        let expected: Vec<(String, u64)> =
-            expected.iter().map(|(s, n)| ((*s).into(), *n)).collect();
         assert_eq!(list(fixture, &filter), expected, "{filter:?}");
     }
-    let all = fixture
+    let letters = fixture
         .store()
-        .dead(&none(), None, ALL)
+        .dead(&DeadFilter::default(), None, ALL)
         .expect("they can be read");
-    let refused = all.first().expect("there are some");
+    let refused = letters.first().expect("there are some");
     assert_eq!(refused.event.body, "body 2");
     assert_eq!(refused.dead.outcome, Some(OutcomeKind::Status(400)));
 }
@@ -223,16 +166,7 @@ pub(super) fn a_discard_takes_effect_once_and_only_for_its_chain(fixture: &mut F
     assert_eq!(fixture.write(discard(0)).discarded, 1);
     fixture.reopen();
     assert_eq!(fixture.write(discard(0)).discarded, 0);
-    assert_eq!(
-        list(
-            fixture,
-            &DeadFilter {
-                offset: Some(Offset(3)),
-                ..DeadFilter::default()
-            }
-        ),
-        []
-    );
+    assert_eq!(list(fixture, &by(|f| f.offset = Some(Offset(3)))), "");
 }
 
 pub(super) fn a_dead_letter_ends_its_waiting_row(fixture: &mut Fixture) {

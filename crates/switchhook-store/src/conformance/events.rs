@@ -38,65 +38,25 @@ pub(super) fn each_filter_finds_what_it_names(fixture: &mut Fixture) {
         },
     ]));
     fixture.reopen();
-    let none = EventFilter::default;
+    let by = |set: fn(&mut EventFilter)| {
+        let mut filter = EventFilter::default();
+        set(&mut filter);
+        filter
+    };
     let cases: [(EventFilter, &[u64]); 9] = [
-        (none(), &[5, 4, 3, 2, 1]),
+        (by(|_| {}), &[5, 4, 3, 2, 1]),
+        (by(|f| f.source = Some("crm".into())), &[5, 2]),
+        (by(|f| f.source = Some("never seen".into())), &[]),
+        (by(|f| f.kind = Some("web".into())), &[3]),
+        (by(|f| f.key = Some("k".into())), &[5, 4]),
         (
-            EventFilter {
-                source: Some("crm".into()),
-                ..none()
-            },
-            &[5, 2],
-        ),
-        (
-            EventFilter {
-                source: Some("never seen".into()),
-                ..none()
-            },
-            &[],
-        ),
-        (
-            EventFilter {
-                kind: Some("web".into()),
-                ..none()
-            },
-            &[3],
-        ),
-        (
-            EventFilter {
-                key: Some("k".into()),
-                ..none()
-            },
-            &[5, 4],
-        ),
-        (
-            EventFilter {
-                key: Some("k".into()),
-                source: Some("web".into()),
-                ..none()
-            },
+            by(|f| (f.key, f.source) = (Some("k".into()), Some("web".into()))),
             &[4],
         ),
+        (by(|f| f.since = Some(UnixMs(3000))), &[5, 4, 3]),
+        (by(|f| f.until = Some(UnixMs(3000))), &[2, 1]),
         (
-            EventFilter {
-                since: Some(UnixMs(3000)),
-                ..none()
-            },
-            &[5, 4, 3],
-        ),
-        (
-            EventFilter {
-                until: Some(UnixMs(3000)),
-                ..none()
-            },
-            &[2, 1],
-        ),
-        (
-            EventFilter {
-                since: Some(UnixMs(2000)),
-                until: Some(UnixMs(3000)),
-                ..none()
-            },
+            by(|f| (f.since, f.until) = (Some(UnixMs(2000)), Some(UnixMs(3000)))),
             &[2],
         ),
     ];

@@ -27,20 +27,20 @@ use crate::{Batch, Error, Receipt, Store};
 /// A commit that takes longer than this will not come, in seconds.
 const ANSWER_S: u64 = 60;
 
+/// Closes a store and opens it again.
+pub type Reopen = Box<dyn Fn(Box<dyn Store>) -> Box<dyn Store>>;
+
 /// A store under test.
 pub struct Fixture {
     store: Option<Box<dyn Store>>,
-    reopen: Box<dyn Fn(Box<dyn Store>) -> Box<dyn Store>>,
+    reopen: Reopen,
 }
 
 impl Fixture {
     /// A fresh, empty store, and how to close and open it again. An engine that keeps nothing over a
     /// restart hands back what it got.
     #[must_use]
-    pub fn new(
-        store: Box<dyn Store>,
-        reopen: Box<dyn Fn(Box<dyn Store>) -> Box<dyn Store>>,
-    ) -> Self {
+    pub fn new(store: Box<dyn Store>, reopen: Reopen) -> Self {
         Self {
             store: Some(store),
             reopen,

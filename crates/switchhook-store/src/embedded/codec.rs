@@ -58,11 +58,15 @@ pub(super) fn write_headers(headers: &Headers, out: &mut Vec<u8>) {
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     let mut len = text.len();
-    while len >= 0x80 {
-        out.push((len & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = len.to_le_bytes();
         len >>= 7;
+        if len == 0 {
+            out.push(low & 0x7f);
+            break;
+        }
+        out.push(low | 0x80);
     }
-    out.push((len & 0x7f) as u8);
     out.extend_from_slice(text.as_bytes());
 }
 

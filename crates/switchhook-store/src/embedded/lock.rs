@@ -30,17 +30,17 @@ pub(super) fn take(dir: &Path) -> Result<Lock, Error> {
     }
 }
 
-/// Makes `dir` and its parents, for the owner only, and makes them durable.
+/// Makes `dir` and its parents, for the owner only, and makes each of them durable.
 pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
-    if dir.is_dir() {
+    if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|e| file_error(dir, &e))?;
-    dir.parent().map_or(Ok(()), sync_dir)
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    make_dir(parent)?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(file_error(dir, &error)),
+        _ => sync_dir(parent),
+    }
 }
 
 /// Options for a file that only its owner can read and write.

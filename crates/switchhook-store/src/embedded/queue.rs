@@ -199,3 +199,118 @@ impl Inner {
         group
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use switchhook_core::delivery::DeliveryKey;
+    use switchhook_core::id::{EventId, Offset};
+    use switchhook_core::time::UnixMs;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Receipt;
+    use crate::batch::NewEvent;
+
+    fn event(bytes: usize) -> Batch {
+        let event = NewEvent {
+            id: EventId(Uuid::nil()),
+            source: "s".into(),
+            kind: "k".into(),
+            key: None,
+            received_at: UnixMs(0),
+            headers: [].into(),
+            body: vec![0; bytes].into(),
+            dedup: None,
+        };
+        Batch {
+            events: vec![event],
+            ..Batch::default()
+        }
+    }
+
+    fn record() -> Batch {
+        let mut batch = Batch::default();
+        batch.records.settled = vec![DeliveryKey {
+            subscription: "s".into(),
+            offset: Offset(1),
+        }];
+        batch
+    }
+
+    /// A queue whose records wait for an hour: what a test sees does not depend on time.
+    fn queue() -> Queue {
+        Queue::new(&Options {
+            records_hold_ms: 3_600_000,
+            ..Options::default()
+        })
+    }
+
+    fn push(queue: &Queue, batch: Batch) -> Receiver<Result<Receipt, Error>> {
+        let (answer, answered) = channel();
+        queue.push(batch, Box::new(move |result| answer.send(result).unwrap()));
+        answered
+    }
+
+    #[test]
+    fn past_the_limit_events_are_refused_and_records_are_not() {
+        let queue = queue();
+        // A single event may be larger than the limit.
+        let first = push(&queue, event(WEIGHT_MAX + 1));
+        let second = push(&queue, event(1));
+        let third = push(&queue, record());
+        assert!(first.try_recv().is_err(), "it waits");
+        assert!(matches!(
+            second.try_recv(),
+            Ok(Err(Error::Overloaded { .. }))
+        ));
+        assert!(third.try_recv().is_err(), "it waits");
+        assert_eq!(
+            queue.next_group().unwrap().len(),
+            1,
+            "the large one goes alone"
+        );
+        let fourth = push(&queue, event(1));
+        assert!(fourth.try_recv().is_err(), "there is room again");
+    }
+
+    #[test]
+    fn records_ride_with_the_next_event_in_their_order() {
+        let queue = queue();
+        let _waiting = [record(), record(), event(1), record()].map(|batch| push(&queue, batch));
+        let group = queue.next_group().unwrap();
+        let with_events: Vec<bool> = group.iter().map(Job::has_events).collect();
+        assert_eq!(with_events, [false, false, true, false]);
+    }
+
+    #[test]
+    fn a_group_ends_at_its_limits() {
+        let queue = queue();
+        let _small: Vec<_> = (0..GROUP_EVENTS_MAX + 1)
+            .map(|_| push(&queue, event(1)))
+            .collect();
+        assert_eq!(queue.next_group().unwrap().len(), GROUP_EVENTS_MAX);
+        assert_eq!(queue.next_group().unwrap().len(), 1);
+        let _large = [0, 0].map(|_| push(&queue, event(GROUP_WEIGHT_MAX / 2)));
+        assert_eq!(queue.next_group().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_closed_queue_hands_out_what_it_has_and_a_poisoned_one_nothing() {
+        let queue = queue();
+        let _record = push(&queue, record());
+        queue.close();
+        assert!(matches!(
+            push(&queue, record()).try_recv(),
+            Ok(Err(Error::Closed))
+        ));
+        assert_eq!(queue.next_group().unwrap().len(), 1);
+        assert!(queue.next_group().is_none());
+        assert!(queue.poison(Error::Fatal("disk".into())).is_empty());
+        assert!(matches!(
+            push(&queue, record()).try_recv(),
+            Ok(Err(Error::Fatal(_)))
+        ));
+    }
+}

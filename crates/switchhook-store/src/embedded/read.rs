@@ -64,6 +64,10 @@ impl Reader {
         &mut self,
         read: impl FnOnce(&Connection, &mut Lexicon) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
+        if !self.conn.is_autocommit() {
+            // An earlier read panicked.
+            self.conn.execute_batch("ROLLBACK")?;
+        }
         self.conn.prepare_cached("BEGIN")?.execute([])?;
         let found = read(&self.conn, &mut self.names);
         self.conn.prepare_cached("ROLLBACK")?.execute([])?;

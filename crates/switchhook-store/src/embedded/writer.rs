@@ -10,6 +10,9 @@
 //!   chance in the room that the ballast leaves.
 //! * Checkpoints happen between commits, after the answers.
 
+#[cfg(feature = "sabotage")]
+mod sabotage;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -121,6 +124,10 @@ impl<'c> Writer<'c> {
 
     /// Commits `group` and answers; an error is fatal.
     fn write(&mut self, group: Vec<Job>) -> rusqlite::Result<()> {
+        #[cfg(feature = "sabotage")]
+        if sabotage::acks_early() {
+            return self.write_after_the_answer(group);
+        }
         match self.commit(&group) {
             Ok(receipts) => answer(group, receipts),
             Err(Failure::Full) => {

@@ -1,17 +1,9 @@
-//! The model: a store in ordinary maps, applied at once.
+//! The content of a store in maps, and what each batch does to it.
 //!
-//! It says in the plainest form what a store does, so that the embedded engine can be compared with it,
-//! and it is the store of the seeded simulation: fast, and the same on every run (ordered maps only).
-//!
-//! * [`State`] is the content, with a pure [`State::apply`]. A simulation that crashes takes it out with
-//!   [`Memory::state`] or keeps its own, drops the batches it never applied, and goes on from there.
-//! * [`Memory`] puts a lock and a [`Tail`] around it. [`Store::submit`] applies and answers at once.
-//!
-//! It is durable for as long as the process lives, and bounded by nothing but memory.
+//! No lock, no clock, no order that changes from run to run: the same batches make the same state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use switchhook_core::alert::OwnEvent;
 use switchhook_core::delivery::{Attempt, Dead, DeliveryKey, Records, Waiting};
@@ -23,8 +15,7 @@ use crate::batch::{NewEvent, Replay, Resource, ResourceChange, Token};
 use crate::query::{
     Budget, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
 };
-use crate::tail::Tail;
-use crate::{Appended, Batch, Done, Error, Receipt, Store};
+use crate::{Appended, Batch, Receipt};
 
 /// Everything a store holds, in maps.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +24,7 @@ pub struct State {
     log: Vec<Arc<Event>>,
     ids: BTreeMap<EventId, Offset>,
     seen: BTreeMap<[u8; 16], Seen>,
-    cursors: BTreeMap<Arc<str>, Offset>,
+    pub(super) cursors: BTreeMap<Arc<str>, Offset>,
     attempts: BTreeMap<DeliveryKey, BTreeMap<(u16, u16), Attempt>>,
     waiting: BTreeMap<DeliveryKey, Waiting>,
     /// Subscription, due time, offset of every row in `waiting`.
@@ -237,12 +228,16 @@ impl State {
         self.log.get(index)
     }
 
-    fn from(&self, offset: Offset) -> &[Arc<Event>] {
+    pub(super) fn from(&self, offset: Offset) -> &[Arc<Event>] {
         let skip = usize::try_from(offset.0.saturating_sub(1)).unwrap_or(usize::MAX);
         self.log.get(skip..).unwrap_or_default()
     }
 
-    fn read_log(&self, from: Offset, limit: Limit) -> Vec<Arc<Event>> {
+    pub(super) fn with_id(&self, id: EventId) -> Option<&Arc<Event>> {
+        self.at(*self.ids.get(&id)?)
+    }
+
+    pub(super) fn read_log(&self, from: Offset, limit: Limit) -> Vec<Arc<Event>> {
         let mut budget = Budget::new(limit);
         self.from(from)
             .iter()
@@ -251,7 +246,7 @@ impl State {
             .collect()
     }
 
-    fn settled_from(&self, subscription: &str, from: Offset) -> BTreeSet<Offset> {
+    pub(super) fn settled_from(&self, subscription: &str, from: Offset) -> BTreeSet<Offset> {
         let first = DeliveryKey {
             subscription: subscription.into(),
             offset: from,
@@ -267,7 +262,7 @@ impl State {
         attempts.chain(waiting).chain(dead).collect()
     }
 
-    fn due(
+    pub(super) fn due(
         &self,
         subscription: &str,
         until: UnixMs,
@@ -300,7 +295,7 @@ impl State {
         work
     }
 
-    fn events(
+    pub(super) fn events(
         &self,
         filter: &EventFilter,
         before: Option<Offset>,
@@ -318,7 +313,7 @@ impl State {
             .collect()
     }
 
-    fn history(&self, offset: Offset) -> History {
+    pub(super) fn history(&self, offset: Offset) -> History {
         let of = |key: &DeliveryKey| key.offset == offset;
         History {
             attempts: self
@@ -342,7 +337,7 @@ impl State {
         }
     }
 
-    fn dead_matching(
+    pub(super) fn dead_matching(
         &self,
         filter: &DeadFilter,
         after: Option<&DeadPosition>,
@@ -360,7 +355,7 @@ impl State {
             .filter(|letter| filter.matches(&letter.dead, &letter.event.kind))
     }
 
-    fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts {
             events: self.end().0 - 1,
             end: self.end(),
@@ -380,7 +375,7 @@ impl State {
         counts
     }
 
-    fn resources(&self) -> Vec<Resource> {
+    pub(super) fn resources(&self) -> Vec<Resource> {
         self.resources
             .iter()
             .filter_map(|((kind, name), slot)| {
@@ -395,7 +390,7 @@ impl State {
             .collect()
     }
 
-    fn tokens(&self) -> Vec<Token> {
+    pub(super) fn tokens(&self) -> Vec<Token> {
         let mut tokens: Vec<Token> = self.tokens.values().cloned().collect();
         tokens.sort_by_key(|token| token.created_at);
         tokens
@@ -433,177 +428,5 @@ pub(crate) fn own_event(own: OwnEvent, offset: Offset) -> Event {
         received_at: own.at,
         headers: own.headers,
         body: own.body,
-    }
-}
-
-/// A store in memory.
-pub struct Memory {
-    inner: Mutex<Inner>,
-    tail: Tail,
-}
-
-struct Inner {
-    state: State,
-    closed: bool,
-}
-
-impl Memory {
-    /// An empty store.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with(State::default())
-    }
-
-    /// A store with this content, as if it had been opened again: its tail is empty.
-    #[must_use]
-    pub fn with(state: State) -> Self {
-        let tail = Tail::new(state.end());
-        Self {
-            inner: Mutex::new(Inner {
-                state,
-                closed: false,
-            }),
-            tail,
-        }
-    }
-
-    /// A copy of the content.
-    #[must_use]
-    pub fn state(&self) -> State {
-        self.lock().state.clone()
-    }
-
-    /// The content itself: what a crash leaves.
-    #[must_use]
-    pub fn into_state(self) -> State {
-        self.inner
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .state
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Store for Memory {
-    fn submit(&self, batch: Batch, done: Done) {
-        let mut inner = self.lock();
-        if inner.closed {
-            drop(inner);
-            return done(Err(Error::Closed));
-        }
-        let end = inner.state.end();
-        let receipt = inner.state.apply(batch);
-        let new = inner.state.from(end);
-        if !new.is_empty() {
-            // Under the lock, so that batches from two threads reach the tail in their order.
-            self.tail.push(new.iter().cloned());
-        }
-        drop(inner);
-        done(Ok(receipt));
-    }
-
-    fn tail(&self) -> &Tail {
-        &self.tail
-    }
-
-    fn read_log(&self, from: Offset, limit: Limit) -> Result<Vec<Arc<Event>>, Error> {
-        Ok(self.lock().state.read_log(from, limit))
-    }
-
-    fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error> {
-        Ok(self.lock().state.cursors.clone())
-    }
-
-    fn settled_from(&self, subscription: &str, from: Offset) -> Result<BTreeSet<Offset>, Error> {
-        Ok(self.lock().state.settled_from(subscription, from))
-    }
-
-    fn due(
-        &self,
-        subscription: &str,
-        until: UnixMs,
-        skip: &BTreeSet<Offset>,
-        limit: Limit,
-    ) -> Result<DueWork, Error> {
-        Ok(self.lock().state.due(subscription, until, skip, limit))
-    }
-
-    fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, Error> {
-        let inner = self.lock();
-        Ok(inner
-            .state
-            .ids
-            .get(&id)
-            .and_then(|offset| inner.state.at(*offset))
-            .cloned())
-    }
-
-    fn events(
-        &self,
-        filter: &EventFilter,
-        before: Option<Offset>,
-        limit: Limit,
-    ) -> Result<Vec<Arc<Event>>, Error> {
-        Ok(self.lock().state.events(filter, before, limit))
-    }
-
-    fn history(&self, offset: Offset) -> Result<History, Error> {
-        Ok(self.lock().state.history(offset))
-    }
-
-    fn dead(
-        &self,
-        filter: &DeadFilter,
-        after: Option<&DeadPosition>,
-        limit: Limit,
-    ) -> Result<Vec<DeadLetter>, Error> {
-        let mut budget = Budget::new(limit);
-        let inner = self.lock();
-        let letters = inner.state.dead_matching(filter, after);
-        Ok(letters
-            .take_while(|letter| budget.take(letter.event.weight()))
-            .collect())
-    }
-
-    fn count_dead(&self, filter: &DeadFilter) -> Result<u64, Error> {
-        Ok(self
-            .lock()
-            .state
-            .dead_matching(filter, None)
-            .map(|_| 1)
-            .sum())
-    }
-
-    fn counts(&self) -> Result<Counts, Error> {
-        Ok(self.lock().state.counts())
-    }
-
-    fn resources(&self) -> Result<Vec<Resource>, Error> {
-        Ok(self.lock().state.resources())
-    }
-
-    fn tokens(&self) -> Result<Vec<Token>, Error> {
-        Ok(self.lock().state.tokens())
-    }
-
-    /// A store in memory has nothing that could be copied to a file.
-    fn backup(&self, path: &Path) -> Result<(), Error> {
-        Err(Error::File {
-            path: path.into(),
-            reason: "a store in memory cannot be backed up".into(),
-        })
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
     }
 }

@@ -1,0 +1,194 @@
+//! The resources in force: those of the configuration file, those made through the API, and the plan of both.
+//!
+//! A resource has one owner. What the file declares can only be changed there; what was made here is kept in the store.
+//! A change is first tried on a copy, so that one that breaks a rule leaves everything as it was. The copy is whole: it is
+//! put in force as one. Literal secrets are masked in what is shown; see `switchhook_wire::config`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use switchhook_core::plan::Plan;
+use switchhook_store::batch::Resource;
+use switchhook_wire::api::{Owner, ResourceView, time::rfc3339};
+use switchhook_wire::config::{
+    ApiResource, Config, Declared, Kind, Listed, Merged, Problem, SecretOrigin,
+};
+
+use crate::secrets::Origin;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Resources {
+    declared: Declared,
+    secrets: BTreeMap<Arc<str>, SecretOrigin>,
+    api: BTreeMap<(Kind, String), Made>,
+    plan: Arc<Plan>,
+    listed: Vec<Listed>,
+}
+
+/// A resource that was made through the API.
+#[derive(Debug, Clone)]
+struct Made {
+    body: Value,
+    /// 0 until the store has given one.
+    version: u64,
+    updated_at: Option<String>,
+}
+
+impl Resources {
+    /// The resources of `config`, and `rows` of the store.
+    ///
+    /// # Errors
+    /// When they do not fit together: every problem.
+    pub fn open(config: &Config, rows: Vec<Resource>) -> Result<Self, Vec<Problem>> {
+        let mut resources = Self {
+            declared: config.declared.clone(),
+            secrets: config.secrets.clone(),
+            api: BTreeMap::new(),
+            plan: Arc::default(),
+            listed: Vec::new(),
+        };
+        resources.adopt(rows);
+        resources.merge()
+    }
+
+    /// The plan that they make.
+    #[must_use]
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.clone()
+    }
+
+    /// Where the secrets stand that they may name.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeMap<Arc<str>, Origin> {
+        let origin = |origin: &SecretOrigin| match origin {
+            SecretOrigin::File(path) => Origin::File(path.clone()),
+            SecretOrigin::Env(variable) => Origin::Env(variable.clone()),
+        };
+        self.secrets
+            .iter()
+            .map(|(name, place)| (name.clone(), origin(place)))
+            .collect()
+    }
+
+    /// The names of the secrets and where each is read from; no value.
+    pub(super) fn secret_places(&self) -> &BTreeMap<Arc<str>, SecretOrigin> {
+        &self.secrets
+    }
+
+    /// These with `body` as `name`, or without `name`. Nothing is changed here.
+    ///
+    /// # Errors
+    /// Every problem that this would make.
+    pub(super) fn with(
+        &self,
+        kind: Kind,
+        name: &str,
+        body: Option<Value>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut changed = self.clone();
+        let key = (kind, name.to_owned());
+        match body {
+            Some(body) => {
+                let version = changed.api.get(&key).map_or(0, |made| made.version);
+                changed.api.insert(
+                    key,
+                    Made {
+                        body,
+                        version,
+                        updated_at: None,
+                    },
+                );
+            }
+            None => {
+                changed.api.remove(&key);
+            }
+        }
+        changed.merge()
+    }
+
+    /// Takes over what the store holds: its versions and times.
+    pub(super) fn adopt(&mut self, rows: Vec<Resource>) {
+        self.api.clear();
+        for row in rows {
+            let Some(kind) = Kind::from_name(&row.kind) else {
+                tracing::warn!(
+                    kind = &*row.kind,
+                    name = &*row.name,
+                    "a resource of an unknown kind is left alone"
+                );
+                continue;
+            };
+            let made = Made {
+                body: serde_json::from_str(&row.body).unwrap_or_default(),
+                version: row.version,
+                updated_at: Some(rfc3339(row.updated_at)),
+            };
+            self.api.insert((kind, row.name.to_string()), made);
+        }
+    }
+
+    fn merge(mut self) -> Result<Self, Vec<Problem>> {
+        let resource = |((kind, name), made): (&(Kind, String), &Made)| ApiResource {
+            kind: *kind,
+            name: name.clone(),
+            body: made.body.clone(),
+        };
+        let api: Vec<ApiResource> = self.api.iter().map(resource).collect();
+        let Merged {
+            plan,
+            problems,
+            resources,
+        } = self.declared.with_api(&api);
+        self.plan = Arc::new(plan.ok_or(problems)?);
+        self.listed = resources;
+        Ok(self)
+    }
+
+    /// Where `name` was declared.
+    pub(super) fn listed(&self, kind: Kind, name: &str) -> Option<&Listed> {
+        self.listed
+            .iter()
+            .find(|listed| listed.kind == kind && *listed.name == *name)
+    }
+
+    /// All of this kind, by name.
+    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Listed> {
+        self.listed.iter().filter(move |listed| listed.kind == kind)
+    }
+
+    /// `listed` as it is shown.
+    pub(super) fn view(&self, listed: &Listed) -> ResourceView {
+        let made = self
+            .api
+            .get(&(listed.kind, listed.name.to_string()))
+            .filter(|_| listed.origin.owner == Owner::Api);
+        ResourceView {
+            kind: listed.kind.name().to_owned(),
+            name: listed.name.to_string(),
+            version: made.map_or(0, |made| made.version),
+            owner: listed.origin.owner,
+            defined_at: listed.origin.defined_at.clone(),
+            updated_at: made.and_then(|made| made.updated_at.clone()),
+            body: listed.body.clone(),
+        }
+    }
+
+    /// The subscriptions that mention `name`.
+    pub(super) fn users(&self, kind: Kind, name: &str) -> Vec<&str> {
+        let subscriptions = self
+            .plan
+            .subscriptions
+            .values()
+            .filter(|subscription| match kind {
+                Kind::Source => subscription.sources.iter().any(|source| **source == *name),
+                Kind::Endpoint => *subscription.endpoint == *name,
+                Kind::Policy => *subscription.policy == *name,
+                Kind::Subscription => false,
+            });
+        subscriptions
+            .map(|subscription| &*subscription.name)
+            .collect()
+    }
+}

@@ -1,0 +1,417 @@
+//! The running gateway: what its parts share, how it starts, and how it stops.
+//!
+//! Order of the start: the store is opened, the plan is made of file and API resources, dispatch writes
+//! the cursor of every subscription, and only then do the listeners open. So nothing that is accepted
+//! can be missed by a subscription that was there.
+//!
+//! Order of the stop: `/readyz` turns to 503, the listeners stop accepting and finish what is under way,
+//! dispatch starts nothing new and waits for what is under way, the store commits and closes. A second
+//! signal, or a kill, at any point is as safe as a power cut.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use switchhook_core::plan::Plan;
+use switchhook_store::embedded::{self, Embedded};
+use switchhook_store::{Batch, Error, Store};
+use switchhook_wire::config::{Config, Durability, Problem};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinHandle;
+use tower_service::Service as _;
+
+use crate::clock::{Clock, STEP_INTERVAL, Step, watch_steps};
+use crate::control::{self, Resources};
+use crate::dispatch::attempt::Sender;
+use crate::dispatch::guard::{Guard, SystemResolver, Times, tls_config};
+use crate::dispatch::transport::Transport;
+use crate::dispatch::{self, Stopped};
+use crate::ingest::Ingest;
+use crate::listen::{self, Limits};
+use crate::observe::{self, Observe};
+use crate::secrets::{Environment, Secrets};
+
+/// What the parts of the gateway share.
+pub struct Gateway {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) plan: Arc<ArcSwap<Plan>>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) clock: Clock,
+    pub(crate) dispatch: dispatch::Handle,
+    pub(crate) sender: Arc<Sender>,
+    pub(crate) ingest: Arc<Ingest>,
+    pub(crate) observe: Arc<Observe>,
+    pub(crate) resources: Mutex<Resources>,
+    pub(crate) config: Config,
+    closing: AtomicBool,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// Resources made through the API do not fit the configuration file.
+    #[error("{} problems between the configuration file and the resources made through the API", .0.len())]
+    Resources(Vec<Problem>),
+    /// An address could not be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// TLS for outgoing requests could not be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// Dispatch did not start.
+    #[error(transparent)]
+    Dispatch(#[from] Stopped),
+}
+
+/// A gateway that runs.
+pub struct Running {
+    /// Where events come in.
+    pub ingest: SocketAddr,
+    /// Where the API is.
+    pub admin: SocketAddr,
+    /// The first API token, when the store had none. It is shown once and stored nowhere.
+    pub new_token: Option<String>,
+    gateway: Arc<Gateway>,
+    fatal: mpsc::UnboundedReceiver<Error>,
+    shutdown: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<listen::Drained>>,
+    clock_watch: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Starts a gateway. `environment` reads the variables that secrets name.
+    ///
+    /// # Errors
+    /// When the store, a listener or dispatch cannot be started; nothing keeps running then.
+    pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
+        let clock = Clock::system();
+        let store = open(&config).await?;
+        let opened =
+            in_background(&store, |store| Ok((store.resources()?, store.tokens()?))).await?;
+        let resources = Resources::open(&config, opened.0).map_err(StartError::Resources)?;
+        let new_token = control::ensure_first_token(&*store, &opened.1, clock.now()).await?;
+
+        let listeners = Listeners::bind(&config).await?;
+        let secrets = Arc::new(Secrets::new(resources.secrets(), environment));
+        let first = resources.plan();
+        let observe = Arc::new(Observe::new(clock, &first));
+        let own = Arc::new(ArcSwap::from_pointee(listeners.addresses()));
+        let tls = tls_config(&[]).map_err(|error| StartError::Tls(error.to_string()))?;
+        let guard = Guard::new(
+            Arc::new(SystemResolver::default()),
+            Arc::new(tls),
+            own,
+            Times::default(),
+        );
+        let sender = Arc::new(Sender::new(Transport::new(guard), secrets.clone(), clock));
+        let (fatal_in, fatal) = mpsc::unbounded_channel();
+        let parts = dispatch::Parts {
+            store: store.clone(),
+            sender: sender.clone(),
+            clock,
+            observer: observe.clone(),
+            fatal: fatal_in,
+        };
+        let dispatch = dispatch::start(parts, first.clone()).await?;
+        let plan = Arc::new(ArcSwap::new(first));
+        let ingest = Arc::new(Ingest::new(
+            plan.clone(),
+            store.clone(),
+            secrets.clone(),
+            clock,
+            observe.clone(),
+        ));
+        let gateway = Arc::new(Self {
+            store,
+            plan,
+            secrets,
+            clock,
+            dispatch,
+            sender,
+            ingest,
+            observe,
+            resources: Mutex::new(resources),
+            config,
+            closing: AtomicBool::new(false),
+        });
+        Ok(listeners.serve(gateway, fatal, new_token))
+    }
+
+    /// Puts a plan and its secrets in force. Returns once the cursors of new subscriptions are on disk;
+    /// new sources answer only after that.
+    pub(crate) async fn put_in_force(&self, resources: &Resources) -> Result<(), Stopped> {
+        let plan = resources.plan();
+        self.secrets.replace(resources.secrets());
+        self.observe.adopt(&plan);
+        self.dispatch.replan(plan.clone()).await?;
+        self.plan.store(plan);
+        Ok(())
+    }
+
+    /// Whether the stop has begun.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// After the wall clock went back, no row waits longer than it was meant to.
+    async fn follow_clock(self: Arc<Self>, mut steps: mpsc::Receiver<Step>) {
+        while let Some(step) = steps.recv().await {
+            if step.by_ms > 0 {
+                continue; // What is due now is due; nothing expires before one more attempt.
+            }
+            let gateway = self.clone();
+            self.store.submit(
+                Batch {
+                    rebase: Some(step.now),
+                    ..Batch::default()
+                },
+                Box::new(move |_| {
+                    for name in gateway.plan.load().subscriptions.keys() {
+                        gateway.dispatch.rows_changed(name);
+                    }
+                }),
+            );
+        }
+    }
+}
+
+impl Running {
+    /// What the parts share.
+    #[must_use]
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Resolves only when the store has failed; the process must stop then, and a restart reads what is
+    /// really on disk.
+    pub async fn failed(&mut self) -> Error {
+        match self.fatal.recv().await {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order. Requests under way may take `drain` to end; what does not end by then is sent
+    /// again after the next start.
+    ///
+    /// # Errors
+    /// When the store failed before or meanwhile.
+    pub async fn stop(mut self, drain: Duration) -> Result<(), Error> {
+        self.gateway.closing.store(true, Ordering::Relaxed);
+        let under_way = self.gateway.dispatch.snapshot().await.unwrap_or_default();
+        observe::log::stopping(under_way.in_flight.values().sum());
+        let _all_gone = self.shutdown.send(true);
+        let gateway = self.gateway.clone();
+        let ended = tokio::time::timeout(drain, async {
+            for listener in &mut self.listeners {
+                let _ended = listener.await;
+            }
+            gateway.dispatch.drain().await
+        });
+        if ended.await.is_err() {
+            tracing::warn!(
+                "requests were still under way at the end of the drain; they will be sent again"
+            );
+        }
+        self.clock_watch.abort();
+        let store = self.gateway.store.clone();
+        let _ended = tokio::task::spawn_blocking(move || store.close()).await;
+        observe::log::stopped();
+        self.fatal.try_recv().map_or(Ok(()), Err)
+    }
+}
+
+async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    let dir = config.server.data_dir.clone();
+    let options = embedded::Options {
+        durability: match config.store.durability {
+            Durability::Fsync => embedded::Durability::Fsync,
+            Durability::Os => embedded::Durability::Os,
+        },
+        ..embedded::Options::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir, options)).await;
+    let store = opened.map_err(|error| Error::Fatal(error.to_string()))??;
+    Ok(Arc::new(store))
+}
+
+/// Reads the store on a thread that may block.
+pub(crate) async fn in_background<T: Send + 'static>(
+    store: &Arc<dyn Store>,
+    read: impl FnOnce(&dyn Store) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let store = store.clone();
+    tokio::task::spawn_blocking(move || read(&*store))
+        .await
+        .map_err(|error| Error::Read(error.to_string()))?
+}
+
+/// The sockets, bound before anything is served.
+struct Listeners {
+    ingest: (TcpListener, SocketAddr),
+    /// `None` when both share one.
+    admin: Option<(TcpListener, SocketAddr)>,
+    limits: Limits,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let ingest = bind(config.server.ingest).await?;
+        let shared = config.server.admin == config.server.ingest;
+        let admin = if shared {
+            None
+        } else {
+            Some(bind(config.server.admin).await?)
+        };
+        let connections_max = usize::try_from(config.server.max_connections).unwrap_or(usize::MAX);
+        let grace = Duration::from_millis(config.server.shutdown_drain_ms);
+        Ok(Self {
+            ingest,
+            admin,
+            limits: Limits {
+                connections_max,
+                grace,
+                ..Limits::default()
+            },
+        })
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let admin = self.admin.as_ref().map(|(_, address)| *address);
+        std::iter::once(self.ingest.1).chain(admin).collect()
+    }
+
+    fn serve(
+        self,
+        gateway: Arc<Gateway>,
+        fatal: mpsc::UnboundedReceiver<Error>,
+        new_token: Option<String>,
+    ) -> Running {
+        let (shutdown, stopping) = watch::channel(false);
+        let router = control::router(gateway.clone());
+        let (ingest_address, mut listeners) = (self.ingest.1, Vec::new());
+        let admin_address = self
+            .admin
+            .as_ref()
+            .map_or(ingest_address, |(_, address)| *address);
+        let limits = self.limits.clone();
+        let ingest = gateway.ingest.clone();
+        if let Some((socket, _)) = self.admin {
+            listeners.push(tokio::spawn(serve_admin(
+                socket,
+                limits.clone(),
+                router,
+                stopping.clone(),
+            )));
+            listeners.push(tokio::spawn(serve_ingest(
+                self.ingest.0,
+                limits,
+                ingest,
+                stopping,
+            )));
+        } else {
+            listeners.push(tokio::spawn(serve_both(
+                self.ingest.0,
+                limits,
+                ingest,
+                router,
+                stopping,
+            )));
+        }
+        let (steps_in, steps) = mpsc::channel(1);
+        tokio::spawn(gateway.clone().follow_clock(steps));
+        let clock_watch = tokio::spawn(watch_steps(gateway.clock, STEP_INTERVAL, steps_in));
+        observe::log::started(
+            ingest_address,
+            admin_address,
+            &gateway.config.server.data_dir,
+        );
+        Running {
+            ingest: ingest_address,
+            admin: admin_address,
+            new_token,
+            gateway,
+            fatal,
+            shutdown,
+            listeners,
+            clock_watch,
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+async fn serve_ingest(
+    listener: TcpListener,
+    limits: Limits,
+    ingest: Arc<Ingest>,
+    stopping: watch::Receiver<bool>,
+) -> listen::Drained {
+    let service = move |_| {
+        let ingest = ingest.clone();
+        service_fn(move |request: Request<Incoming>| {
+            let ingest = ingest.clone();
+            async move { Ok(ingest.handle(request).await) }
+        })
+    };
+    listen::serve(listener, limits, service, stopping).await
+}
+
+async fn serve_admin(
+    listener: TcpListener,
+    limits: Limits,
+    router: Router,
+    stopping: watch::Receiver<bool>,
+) -> listen::Drained {
+    let service = move |_| {
+        let router = router.clone();
+        service_fn(move |request: Request<Incoming>| router.clone().call(request))
+    };
+    listen::serve(listener, limits, service, stopping).await
+}
+
+/// One port for both, as in the demo.
+async fn serve_both(
+    listener: TcpListener,
+    limits: Limits,
+    ingest: Arc<Ingest>,
+    router: Router,
+    stopping: watch::Receiver<bool>,
+) -> listen::Drained {
+    let service = move |_| {
+        let (ingest, router) = (ingest.clone(), router.clone());
+        service_fn(move |request: Request<Incoming>| {
+            let (ingest, mut router) = (ingest.clone(), router.clone());
+            async move {
+                if request.uri().path().starts_with("/in/") {
+                    return Ok(ingest.handle(request).await.map(Body::new));
+                }
+                router.call(request).await
+            }
+        })
+    };
+    listen::serve(listener, limits, service, stopping).await
+}
