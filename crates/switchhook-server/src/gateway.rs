@@ -8,8 +8,10 @@
 //! dispatch starts nothing new and waits for what is under way, the store commits and closes. A second
 //! signal, or a kill, at any point is as safe as a power cut.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -38,6 +40,7 @@ use crate::dispatch::{self, Stopped};
 use crate::ingest::Ingest;
 use crate::listen::{self, Limits};
 use crate::observe::{self, Observe};
+use crate::secrets::directory::Directory;
 use crate::secrets::{Environment, Secrets};
 
 /// What the parts of the gateway share.
@@ -65,6 +68,14 @@ pub enum StartError {
     /// Resources made through the API do not fit the configuration file.
     #[error("{} problems between the configuration file and the resources made through the API", .0.len())]
     Resources(Vec<Problem>),
+    /// The directory of secrets could not be made or read.
+    #[error("the directory of secrets in {data_dir} cannot be used: {source}", data_dir = .data_dir.display())]
+    Secrets {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// An address could not be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -106,7 +117,11 @@ impl Gateway {
         let store = open(&config).await?;
         let opened =
             in_background(&store, |store| Ok((store.resources()?, store.tokens()?))).await?;
-        let resources = Resources::open(&config, opened.0).map_err(StartError::Resources)?;
+        let found = find_secrets(&config).map_err(|source| StartError::Secrets {
+            data_dir: config.server.data_dir.clone(),
+            source,
+        })?;
+        let resources = Resources::open(&config, found, opened.0).map_err(StartError::Resources)?;
         let new_token = control::ensure_first_token(&*store, &opened.1, clock.now()).await?;
 
         let listeners = Listeners::bind(&config).await?;
@@ -251,6 +266,13 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
     let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir, options)).await;
     let store = opened.map_err(|error| Error::Fatal(error.to_string()))??;
     Ok(Arc::new(store))
+}
+
+/// The directory of secrets and the names in it.
+fn find_secrets(config: &Config) -> io::Result<(Directory, BTreeSet<Arc<str>>)> {
+    let directory = Directory::create(&config.server.data_dir)?;
+    let names = directory.names()?;
+    Ok((directory, names))
 }
 
 /// Reads the store on a thread that may block.

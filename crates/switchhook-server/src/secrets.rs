@@ -7,6 +7,8 @@
 //! One newline at the end is not part of the value, since every editor writes one. No value is ever in an error.
 //! Bounds: [`VALUE_BYTES_MAX`] for a value; as many cached values as there are names.
 
+pub mod directory;
+
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};

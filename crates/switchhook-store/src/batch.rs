@@ -13,6 +13,9 @@ use switchhook_core::time::UnixMs;
 pub struct Batch {
     /// Events to append, in this order.
     pub events: Vec<NewEvent>,
+    /// Whether nothing of the batch takes effect when one of `events` has the identity of another, in the log or
+    /// in the batch, and a different body. Otherwise such an event alone is left out.
+    pub refuse_conflicts: bool,
     /// What dispatch has done.
     pub records: Records,
     /// Dead letters to replay.
@@ -78,9 +81,29 @@ pub enum Appended {
     },
 }
 
+/// An event that has the identity of another one and a different body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict {
+    /// Its place in [`Batch::events`].
+    pub index: usize,
+    /// The one that has the identity.
+    pub first: First,
+}
+
+/// The event that was there first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// One of the log.
+    InLog(EventId),
+    /// An earlier one of the same batch, by its place in it.
+    InBatch(usize),
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipt {
+    /// Why nothing of the batch took effect: only with [`Batch::refuse_conflicts`]. All else is empty then.
+    pub conflict: Option<Conflict>,
     /// One per event, in order. (Events that records bring along have none.)
     pub appended: Vec<Appended>,
     /// Dead letters that were there and now wait again.

@@ -10,6 +10,7 @@
 //! their submission. Offsets are given in that order and have no gaps.
 
 pub mod batch;
+mod conflict;
 pub mod conformance;
 pub mod embedded;
 mod error;
@@ -25,7 +26,7 @@ use switchhook_core::event::Event;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
-pub use batch::{Appended, Batch, Receipt};
+pub use batch::{Appended, Batch, Conflict, First, Receipt};
 pub use error::Error;
 
 /// Called once when a batch is on disk or has failed: from the engine's thread, or from within
@@ -41,6 +42,7 @@ pub trait Store: Send + Sync + 'static {
     /// attempts, waiting rows, settled, dead letters, own events, cursors, replays, discards, resources,
     /// tokens, rebase. A dead letter also ends the waiting row of its delivery. The offsets that records
     /// name must be in the log. An event whose id is in the log already is a duplicate.
+    /// With [`Batch::refuse_conflicts`], a batch that holds a conflict is refused whole: the receipt names it.
     fn submit(&self, batch: Batch, done: Done);
 
     /// The newest events, in memory.

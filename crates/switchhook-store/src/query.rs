@@ -173,6 +173,8 @@ pub struct Counts {
     pub end: Offset,
     /// Waiting deliveries by subscription.
     pub waiting: BTreeMap<Arc<str>, u64>,
+    /// Of these, the ones that are held, by subscription.
+    pub held: BTreeMap<Arc<str>, u64>,
     /// When the oldest-due waiting delivery is due, by subscription.
     pub oldest_due: BTreeMap<Arc<str>, UnixMs>,
     /// Dead letters by endpoint and reason.

@@ -41,7 +41,10 @@ impl Engine {
 
     fn retire_lanes_but(&mut self, stay: &BTreeMap<Arc<str>, Arc<Subscription>>) {
         let is_gone = |lane: &&mut Lane| !lane.is_retired() && !stay.contains_key(lane.name());
-        self.lanes.values_mut().filter(is_gone).for_each(Lane::retire);
+        self.lanes
+            .values_mut()
+            .filter(is_gone)
+            .for_each(Lane::retire);
     }
 
     fn add_lane(

@@ -132,13 +132,17 @@ impl Lane {
         for pending in std::mem::take(&mut self.due) {
             self.taken.remove(&pending.event.offset);
         }
-        let fresh: BTreeSet<Offset> =
-            std::mem::take(&mut self.fresh).iter().map(|pending| pending.event.offset).collect();
+        let fresh: BTreeSet<Offset> = std::mem::take(&mut self.fresh)
+            .iter()
+            .map(|pending| pending.event.offset)
+            .collect();
         let Some(&first) = fresh.first() else { return };
         // The log is read again from there, but for what was taken from it since.
         let since = (first.0..self.position.0).map(Offset);
-        self.settled.extend(since.filter(|offset| !fresh.contains(offset)));
-        self.open.retain(|_, whereabouts| *whereabouts != Whereabouts::Fresh);
+        self.settled
+            .extend(since.filter(|offset| !fresh.contains(offset)));
+        self.open
+            .retain(|_, whereabouts| *whereabouts != Whereabouts::Fresh);
         self.position = first;
     }
 
@@ -164,7 +168,10 @@ impl Lane {
     }
 
     pub(super) fn wants_log(&self, end: Offset) -> bool {
-        !self.retired && !self.reading_log && self.position < end && self.fresh.len() < FRESH_MAX / 2
+        !self.retired
+            && !self.reading_log
+            && self.position < end
+            && self.fresh.len() < FRESH_MAX / 2
     }
 
     /// From where to read the log and how much, if there is room and something to read.
@@ -201,7 +208,13 @@ impl Lane {
     /// The row for the oldest unsettled event, when the cursor has run too far ahead of it.
     ///
     /// One that was not under way is read back as due once `batch`, which writes the row, is on disk.
-    pub(super) fn pass_over(&mut self, flights: &mut Flights, batch: u64) -> Option<Waiting> {
+    /// The row is due by `now`: an event may come from before the clock went back.
+    pub(super) fn pass_over(
+        &mut self,
+        flights: &mut Flights,
+        batch: u64,
+        now: UnixMs,
+    ) -> Option<Waiting> {
         let (&offset, &whereabouts) = self.open.first_key_value()?;
         if self.position.0.saturating_sub(offset.0) <= WINDOW {
             return None;
@@ -210,12 +223,16 @@ impl Lane {
             Whereabouts::UnderWay(ticket) => {
                 let pending = &mut flights.get_mut(ticket)?.pending;
                 pending.has_row = true;
-                (pending.event.received_at, pending.standing)
+                (pending.event.received_at.min(now), pending.standing)
             }
             Whereabouts::Fresh => {
                 let pending = self.fresh.pop_front()?;
-                let due_at = pending.event.received_at;
-                self.releases.push_back(Release { batch, offset, due_at: Some(due_at) });
+                let due_at = pending.event.received_at.min(now);
+                self.releases.push_back(Release {
+                    batch,
+                    offset,
+                    due_at: Some(due_at),
+                });
                 (due_at, pending.standing)
             }
         };

@@ -193,6 +193,8 @@ pub struct Engine {
     /// Results in each batch that is on its way.
     on_the_way: VecDeque<(u64, usize)>,
     draining: bool,
+    /// As last polled.
+    now: UnixMs,
 }
 
 impl Engine {
@@ -219,6 +221,7 @@ impl Engine {
             uncommitted: 0,
             on_the_way: VecDeque::new(),
             draining: false,
+            now: UnixMs(0),
         };
         engine.handle_plan(plan, recovered);
         engine
@@ -249,7 +252,7 @@ impl Engine {
         if lane.take_log(from, events) {
             self.moved.insert(id);
         }
-        while let Some(row) = lane.pass_over(&mut self.flights, self.batch) {
+        while let Some(row) = lane.pass_over(&mut self.flights, self.batch, self.now) {
             self.records.waiting.push(row);
             self.uncommitted = self.uncommitted.saturating_add(1);
         }
@@ -367,6 +370,7 @@ impl Engine {
 
     /// What to do next, or `None` when there is nothing until something happens.
     pub fn poll(&mut self, now: UnixMs) -> Option<Command> {
+        self.now = now;
         self.fire_timers(now);
         loop {
             if let Some(command) = self.commands.pop_front() {

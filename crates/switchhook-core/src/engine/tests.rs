@@ -1,5 +1,7 @@
 //! The engine against a store that is two maps, driven by hand: one rule of dispatch per test.
 
+mod change;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! `POST /v1/deadLetters:replay` and `:discard`: an action on all dead letters that match a filter, not on a page.
+//! A filter that sets nothing is refused unless the body says `"all": true`.
 //!
 //! What matches is settled when the request comes in: what is given up later does not join. The work goes on to its end
 //! even if the asker leaves, in commits of at most [`letters::CHUNK_MAX`], so that other writers get their turn. It can be
@@ -18,7 +19,8 @@ use switchhook_core::time::UnixMs;
 use switchhook_store::Batch;
 use switchhook_store::batch::Replay;
 use switchhook_store::query::{DeadFilter, DeadLetter};
-use switchhook_wire::api::{BulkResult, SelectionRequest};
+use switchhook_wire::api::{BulkResult, DeadLetterFilter, SelectionRequest};
+use switchhook_wire::problem::{self, Kind};
 
 use super::answer::{Answer, Refusal, json};
 use super::request::{Params, needed_json};
@@ -43,6 +45,9 @@ pub(super) async fn discard(State(control): State<Arc<Control>>, uri: Uri, body:
 async fn act(control: Arc<Control>, uri: Uri, body: Body, action: Action) -> Answer {
     Params::of(&uri).finish()?;
     let request: SelectionRequest = needed_json(body).await?;
+    if request.filter == DeadLetterFilter::default() && !request.all {
+        return Err(nothing_chosen());
+    }
     let selection = Selection::of_body(request.filter)?.frozen(control.gateway.clock.now());
     let filter = control.read(move |store| selection.resolve(store)).await?;
     if request.dry_run {
@@ -54,6 +59,18 @@ async fn act(control: Arc<Control>, uri: Uri, body: Body, action: Action) -> Ans
     }
     let work = tokio::spawn(async move { work(&control, filter, action).await });
     json(work.await.map_err(Refusal::internal)??)
+}
+
+/// A body that sets no filter may be one whose filter was forgotten.
+fn nothing_chosen() -> Refusal {
+    problem::Body::new(
+        Kind::InvalidRequest,
+        "the filter sets nothing, and `all` is not true",
+    )
+    .with_hint(
+        "say in `filter` which dead letters are meant, or write `\"all\": true` if all of them are",
+    )
+    .into()
 }
 
 async fn work(control: &Control, filter: DeadFilter, action: Action) -> Answer<BulkResult> {

@@ -2,8 +2,10 @@
 //!
 //! A change is checked as a whole, written to the store, and put in force; the answer goes out when all of that is done,
 //! even if the asker has gone. One lock serialises changes. `?dryRun=true` stops after the check.
-//! `GET /v1/secrets` shows which names exist and where each is read from, never a value.
+//! `GET /v1/secrets` shows which names exist and where each is read from, never a value. No request can set a value: it is
+//! put into the directory of secrets, which is listed anew for each change, or declared in the file.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -22,8 +24,9 @@ use super::Control;
 use super::answer::{Answer, Refusal, json};
 use super::paging::next_uri;
 use super::request::{Params, needed_json};
-use super::resources::Resources;
+use super::resources::{Names, Resources};
 use crate::observe::log;
+use crate::secrets::directory::Directory;
 
 pub(super) async fn list(kind: Kind, State(control): State<Arc<Control>>, uri: Uri) -> Answer {
     let mut params = Params::of(&uri);
@@ -45,21 +48,39 @@ pub(super) async fn secrets(State(control): State<Arc<Control>>, uri: Uri) -> An
     let (after, page_size) = (params.text("after"), params.page_size());
     params.finish()?;
     let resources = control.gateway.resources.lock().await;
-    let view = |(name, origin): (&Arc<str>, &SecretOrigin)| ResourceView {
+    let directory = resources.directory();
+    let names = names_in(directory.clone()).await?;
+    let of_directory = names.iter().map(|name| {
+        let place = object!({ "file": directory.file(name) });
+        (name, (Owner::Directory, place))
+    });
+    let of_file = resources.secrets_of_file().iter().map(|(name, origin)| {
+        let place = match origin {
+            SecretOrigin::File(path) => object!({ "file": path }),
+            SecretOrigin::Env(variable) => object!({ "env": variable }),
+        };
+        (name, (Owner::File, place))
+    });
+    // The later one of a name stays: that of the file.
+    let all: BTreeMap<_, _> = of_directory.chain(of_file).collect();
+    let all = all.into_iter().map(|(name, (owner, body))| ResourceView {
         kind: "secret".to_owned(),
         name: name.to_string(),
         version: 0,
-        owner: Owner::File,
+        owner,
         defined_at: None,
         updated_at: None,
-        body: match origin {
-            SecretOrigin::File(path) => object!({ "file": path }),
-            SecretOrigin::Env(variable) => object!({ "env": variable }),
-        },
-    };
-    let all = resources.secret_places().iter();
-    let all = all.filter(|(name, _)| after.as_deref().is_none_or(|after| &***name > after));
-    json(page(all.map(view), page_size, &uri))
+        body,
+    });
+    let all = all.filter(|view| after.as_ref().is_none_or(|after| view.name > *after));
+    json(page(all, page_size, &uri))
+}
+
+/// The names in the directory of secrets, as they are now.
+async fn names_in(directory: Directory) -> Answer<Names> {
+    let listing = tokio::task::spawn_blocking(move || directory.names());
+    let names = listing.await.map_err(Refusal::internal)?;
+    names.map_err(Refusal::internal)
 }
 
 /// The first `size` of `all`, which are in the order of their names.
@@ -102,8 +123,9 @@ pub(super) async fn put(
             }
             None => true,
         };
+        let names = names_in(resources.directory().clone()).await?;
         let changed = resources
-            .with(kind, &name, Some(body.clone()))
+            .with(kind, &name, Some(body.clone()), names)
             .map_err(|problems| invalid(&problems))?;
         if dry_run {
             return json(changed.view(found(&changed, kind, &name)?));
@@ -138,8 +160,9 @@ pub(super) async fn delete(
                 format!("{} `{name}` is built in", kind.name()),
             ));
         }
+        let names = names_in(resources.directory().clone()).await?;
         let changed = resources
-            .with(kind, &name, None)
+            .with(kind, &name, None, names)
             .map_err(|problems| in_use(&resources, kind, &name, &problems))?;
         if !dry_run {
             commit(&control, &mut resources, changed, kind, &name, None).await?;

@@ -1,25 +1,27 @@
 //! `POST /v1/endpoints/{name}/probe`: can the endpoint be reached? Advice only: no state changes because of it.
 //!
 //! A `HEAD` goes the way of every delivery, through the address guard and with the endpoint's timeout, then a `GET` where
-//! `HEAD` is not taken. It carries no configured header, so no credential leaves for a question, and a mark by which a
+//! `HEAD` is not taken. Each has a connection of its own, so that the time of every step is seen. It carries no configured header, so no credential leaves for a question, and a mark by which a
 //! receiver can tell it from an event. An answer of 401 or 403 is therefore a good sign.
 //! Bound: [`PROBES_MAX`] at once.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{Path, State};
-use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use switchhook_core::delivery::Failure;
 use switchhook_core::endpoint::Endpoint;
 use switchhook_wire::api::ProbeView;
 use switchhook_wire::problem::{Body as Problem, Kind};
+use tokio::time::Instant;
 
 use super::Control;
 use super::answer::{Answer, Refusal, json};
 use super::request::Params;
+use crate::dispatch::guard::Fault;
+use crate::dispatch::transport::Probed;
 
 /// Probes at once: a person asks for one.
 pub(super) const PROBES_MAX: usize = 4;
@@ -43,7 +45,7 @@ pub(super) async fn probe(
         )
     })?;
     let (mut method, mut found) = (Method::HEAD, ask(&control, &endpoint, Method::HEAD).await);
-    if let Ok(status) = found.result
+    if let Ok(status) = found.probed.result
         && matches!(status.as_u16(), 404 | 405 | 501)
     {
         (method, found) = (Method::GET, ask(&control, &endpoint, Method::GET).await);
@@ -52,7 +54,7 @@ pub(super) async fn probe(
 }
 
 struct Found {
-    result: Result<StatusCode, (Failure, String)>,
+    probed: Probed,
     took: Duration,
 }
 
@@ -60,34 +62,38 @@ async fn ask(control: &Control, endpoint: &Arc<Endpoint>, method: Method) -> Fou
     let headers =
         HeaderMap::from_iter([(USER_AGENT, AGENT), (MARK, HeaderValue::from_static("1"))]);
     let began = Instant::now();
-    let deadline = tokio::time::Instant::now() + Duration::from_millis(endpoint.timeout_ms);
+    let deadline = began + Duration::from_millis(endpoint.timeout_ms);
     let transport = control.gateway.sender.transport();
-    let answer = transport
-        .send(endpoint, method, headers, Bytes::new(), deadline)
-        .await;
-    let result = answer
-        .map(|answer| answer.status)
-        .map_err(|fault| (fault.failure, fault.text));
     Found {
-        result,
+        probed: transport.probe(endpoint, method, headers, deadline).await,
         took: began.elapsed(),
     }
 }
 
 fn view(endpoint: &Endpoint, method: &Method, found: &Found) -> ProbeView {
+    let (steps, ms) = (&found.probed.steps, |time: Duration| {
+        time.as_secs_f64() * 1_000.0
+    });
     let view = ProbeView {
         endpoint: endpoint.name.to_string(),
         method: method.to_string(),
-        total_ms: found.took.as_secs_f64() * 1_000.0,
+        addresses: steps.addresses.map(|count| count as u64),
+        address: steps.address.map(|address| address.to_string()),
+        dns_ms: steps.dns.map(ms),
+        connect_ms: steps.connect.map(ms),
+        tls_ms: steps.tls.map(ms),
+        tls_version: steps.tls_version.map(str::to_owned),
+        first_byte_ms: found.probed.first_byte.map(ms),
+        total_ms: ms(found.took),
         ..ProbeView::default()
     };
-    match &found.result {
+    match &found.probed.result {
         Ok(status) => ProbeView {
             status: Some(status.as_u16()),
             advice: advice(*status, found.took),
             ..view
         },
-        Err((failure, text)) => {
+        Err(Fault { failure, text }) => {
             let advice = vec![text.clone(), failure_advice(*failure).to_owned()];
             ProbeView {
                 error: Some(failure.name().to_owned()),

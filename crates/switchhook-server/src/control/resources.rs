@@ -3,8 +3,12 @@
 //! A resource has one owner. What the file declares can only be changed there; what was made here is kept in the store.
 //! A change is first tried on a copy, so that one that breaks a rule leaves everything as it was. The copy is whole: it is
 //! put in force as one. Literal secrets are masked in what is shown; see `switchhook_wire::config`.
+//!
+//! A secret is one of the file, or a file in the directory of secrets; the file's wins where both have the name. A
+//! resource that was accepted keeps its secrets: if a file goes away, requests fail at its use, as with every file that
+//! cannot be read, and neither a start nor another resource is refused for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -12,16 +16,24 @@ use switchhook_core::plan::Plan;
 use switchhook_store::batch::Resource;
 use switchhook_wire::api::{Owner, ResourceView, time::rfc3339};
 use switchhook_wire::config::{
-    ApiResource, Config, Declared, Kind, Listed, Merged, Problem, SecretOrigin,
+    ApiResource, Config, Declared, Kind, Listed, Merged, Problem, SecretOrigin, secrets_in,
 };
 
 use crate::secrets::Origin;
+use crate::secrets::directory::Directory;
+
+/// Names of the files in the directory of secrets.
+pub(super) type Names = BTreeSet<Arc<str>>;
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Resources {
     declared: Declared,
+    /// Those of the file.
     secrets: BTreeMap<Arc<str>, SecretOrigin>,
+    directory: Directory,
+    /// What was in the directory when a resource was last written, and what resources mention besides.
+    in_directory: Names,
     api: BTreeMap<(Kind, String), Made>,
     plan: Arc<Plan>,
     listed: Vec<Listed>,
@@ -37,19 +49,26 @@ struct Made {
 }
 
 impl Resources {
-    /// The resources of `config`, and `rows` of the store.
+    /// The resources of `config`, the secrets in the directory, and `rows` of the store.
     ///
     /// # Errors
     /// When they do not fit together: every problem.
-    pub fn open(config: &Config, rows: Vec<Resource>) -> Result<Self, Vec<Problem>> {
+    pub fn open(
+        config: &Config,
+        (directory, names): (Directory, Names),
+        rows: Vec<Resource>,
+    ) -> Result<Self, Vec<Problem>> {
         let mut resources = Self {
             declared: config.declared.clone(),
             secrets: config.secrets.clone(),
+            directory,
+            in_directory: names,
             api: BTreeMap::new(),
             plan: Arc::default(),
             listed: Vec::new(),
         };
         resources.adopt(rows);
+        resources.keep_mentioned(None);
         resources.merge()
     }
 
@@ -66,18 +85,29 @@ impl Resources {
             SecretOrigin::File(path) => Origin::File(path.clone()),
             SecretOrigin::Env(variable) => Origin::Env(variable.clone()),
         };
-        self.secrets
+        let of_file = self
+            .secrets
             .iter()
-            .map(|(name, place)| (name.clone(), origin(place)))
+            .map(|(name, place)| (name.clone(), origin(place)));
+        self.in_directory
+            .iter()
+            .map(|name| (name.clone(), Origin::File(self.directory.file(name))))
+            .chain(of_file)
             .collect()
     }
 
-    /// The names of the secrets and where each is read from; no value.
-    pub(super) fn secret_places(&self) -> &BTreeMap<Arc<str>, SecretOrigin> {
+    /// The secrets of the file and where each is read from; no value.
+    pub(super) fn secrets_of_file(&self) -> &BTreeMap<Arc<str>, SecretOrigin> {
         &self.secrets
     }
 
-    /// These with `body` as `name`, or without `name`. Nothing is changed here.
+    /// Where the other secrets are.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// These with `body` as `name`, or without `name`, while `names` are in the directory of secrets. Nothing is
+    /// changed here.
     ///
     /// # Errors
     /// Every problem that this would make.
@@ -86,9 +116,12 @@ impl Resources {
         kind: Kind,
         name: &str,
         body: Option<Value>,
+        names: Names,
     ) -> Result<Self, Vec<Problem>> {
         let mut changed = self.clone();
         let key = (kind, name.to_owned());
+        changed.in_directory = names;
+        changed.keep_mentioned(Some(&key));
         match body {
             Some(body) => {
                 let version = changed.api.get(&key).map_or(0, |made| made.version);
@@ -129,6 +162,18 @@ impl Resources {
         }
     }
 
+    /// Keeps the secrets of all resources but `changed`: they were there when these were accepted.
+    fn keep_mentioned(&mut self, changed: Option<&(Kind, String)>) {
+        let kept = self.api.iter().filter(|(key, _)| Some(*key) != changed);
+        let mentioned: BTreeSet<&str> = kept.flat_map(|(_, made)| secrets_in(&made.body)).collect();
+        for name in mentioned {
+            if !self.secrets.contains_key(name) && self.in_directory.insert(name.into()) {
+                let path = self.directory.file(name);
+                tracing::warn!(secret = name, path = %path.display(), "the file of a secret is not there");
+            }
+        }
+    }
+
     fn merge(mut self) -> Result<Self, Vec<Problem>> {
         let resource = |((kind, name), made): (&(Kind, String), &Made)| ApiResource {
             kind: *kind,
@@ -140,7 +185,10 @@ impl Resources {
             plan,
             problems,
             resources,
-        } = self.declared.with_api(&api);
+        } = self
+            .declared
+            .with_secrets(self.in_directory.iter().cloned(), self.directory.path())
+            .with_api(&api);
         self.plan = Arc::new(plan.ok_or(problems)?);
         self.listed = resources;
         Ok(self)

@@ -23,14 +23,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
 use switchhook_core::delivery::Failure;
 use switchhook_core::endpoint::Endpoint;
 use switchhook_core::guard::{check_address, check_plain_address};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
@@ -121,6 +121,23 @@ pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
+/// How a connection came to be, as far as it did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// How many addresses the host has; one for a literal address.
+    pub addresses: Option<usize>,
+    /// The address that took the connection.
+    pub address: Option<SocketAddr>,
+    /// Time of the lookup; `None` for a literal address.
+    pub dns: Option<Duration>,
+    /// Time until an address took the connection, those before it that did not included.
+    pub connect: Option<Duration>,
+    /// Time of the TLS handshake.
+    pub tls: Option<Duration>,
+    /// For example `TLSv1.3`.
+    pub tls_version: Option<&'static str>,
+}
+
 /// Makes connections.
 pub struct Guard {
     resolver: Arc<dyn Resolve>,
@@ -210,20 +227,29 @@ impl Guard {
         }
     }
 
-    /// Connects to the first address of `target` that is allowed and takes the connection.
+    /// Connects to the first address of `target` that is allowed and takes the connection. What was done, also before a
+    /// failure, is written into `steps`.
     ///
     /// # Errors
     /// When no address is found, allowed or reachable, or the TLS handshake fails.
-    pub async fn connect(&self, target: &Target) -> Result<Box<dyn Socket>, Fault> {
+    pub async fn connect(
+        &self,
+        target: &Target,
+        steps: &mut Steps,
+    ) -> Result<Box<dyn Socket>, Fault> {
+        let began = Instant::now();
+        let addresses = self.addresses(target).await?;
+        let resolved = Instant::now();
+        steps.addresses = Some(addresses.len());
+        steps.dns = matches!(target.host, Host::Domain(_)).then(|| resolved - began);
         let mut fault = None;
-        for address in self
-            .addresses(target)
-            .await?
-            .into_iter()
-            .take(ADDRESSES_MAX)
-        {
+        for address in addresses.into_iter().take(ADDRESSES_MAX) {
             match self.reach(target, address).await {
-                Ok(stream) => return self.secure(target, stream).await,
+                Ok(stream) => {
+                    steps.connect = Some(resolved.elapsed());
+                    steps.address = Some(address);
+                    return self.secure(target, stream, steps).await;
+                }
                 // A real try says more than an address that was never tried.
                 Err(new) if new.failure == Failure::Blocked && fault.is_some() => {}
                 Err(new) => fault = Some(new),
@@ -300,12 +326,27 @@ impl Guard {
         self.own.load().iter().any(is_listener) && !target.names(ip)
     }
 
-    async fn secure(&self, target: &Target, stream: TcpStream) -> Result<Box<dyn Socket>, Fault> {
+    async fn secure(
+        &self,
+        target: &Target,
+        stream: TcpStream,
+        steps: &mut Steps,
+    ) -> Result<Box<dyn Socket>, Fault> {
         let Some(name) = &target.tls_name else {
             return Ok(Box::new(stream));
         };
+        let began = Instant::now();
         match timeout(self.times.tls, self.tls.connect(name.clone(), stream)).await {
-            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Ok(stream)) => {
+                steps.tls = Some(began.elapsed());
+                steps.tls_version = match stream.get_ref().1.protocol_version() {
+                    Some(ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
+                    // No older one is taken.
+                    Some(_) => Some("TLSv1.2"),
+                    None => None,
+                };
+                Ok(Box::new(stream))
+            }
             Ok(Err(error)) => Err(Fault::new(
                 Failure::Tls,
                 format!("the TLS handshake with {} failed: {error}", target.host),

@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 pub(super) mod lab;
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,8 @@ use switchhook_core::endpoint::Endpoint;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Position;
 
-use super::guard::{Fault, Guard, Target};
+pub use self::probe::Probed;
+use super::guard::{Fault, Guard, Steps, Target};
 
 /// Largest head of an answer, in bytes (SEC-12).
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -105,24 +107,15 @@ impl Transport {
         &self,
         endpoint: &Arc<Endpoint>,
         method: Method,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
         deadline: Instant,
     ) -> Result<Answer, Fault> {
         let channel = self.channel(endpoint)?;
-        headers.insert(HOST, channel.host.clone());
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = channel.path.clone();
-        *request.headers_mut() = headers;
+        let request = channel.request(method, headers, body);
         timeout_at(deadline, channel.exchange(&self.guard, request))
             .await
-            .unwrap_or_else(|_| {
-                Err(Fault::new(
-                    Failure::Timeout,
-                    format!("{} gave no whole answer in time", channel.target.host()),
-                ))
-            })
+            .unwrap_or_else(|_| Err(channel.late()))
     }
 
     fn channel(&self, endpoint: &Arc<Endpoint>) -> Result<Arc<Channel>, Fault> {
@@ -204,6 +197,22 @@ impl Channel {
                 && own.concurrency == endpoint.concurrency)
     }
 
+    fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+        headers.insert(HOST, self.host.clone());
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.path.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    fn late(&self) -> Fault {
+        Fault::new(
+            Failure::Timeout,
+            format!("{} gave no whole answer in time", self.target.host()),
+        )
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -223,7 +232,7 @@ impl Channel {
                 },
             }
         }
-        let mut connection = self.connect(guard).await?;
+        let mut connection = self.connect(guard, &mut Steps::default()).await?;
         match connection.send_request(request).await {
             Ok(answer) => self.finish(connection, answer).await,
             Err(error) => Err(self.broken(&error)),
@@ -258,8 +267,8 @@ impl Channel {
         }
     }
 
-    async fn connect(&self, guard: &Guard) -> Result<Sending, Fault> {
-        let socket = TokioIo::new(guard.connect(&self.target).await?);
+    async fn connect(&self, guard: &Guard, steps: &mut Steps) -> Result<Sending, Fault> {
+        let socket = TokioIo::new(guard.connect(&self.target, steps).await?);
         let (sending, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(socket)

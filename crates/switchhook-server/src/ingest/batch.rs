@@ -1,6 +1,7 @@
 //! Takes a batch apart: a JSON array whose elements are events.
 //!
-//! Each element keeps its exact bytes; nothing is re-serialised. A batch is taken as a whole or refused as a whole.
+//! Each element keeps its exact bytes; nothing is re-serialised. A batch is taken as a whole or refused as a whole: also
+//! when the identity of one element is that of another event with another body, in the log or in the batch.
 //! Bound: [`EVENTS_MAX`] elements.
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};

@@ -34,7 +34,7 @@ use switchhook_core::source::{DedupBy, Source, Verify};
 use switchhook_core::time::UnixMs;
 use switchhook_core::verify::{VerifyError, verify};
 use switchhook_store::batch::{DedupEntry, NewEvent};
-use switchhook_store::{Appended, Batch, Receipt, Store};
+use switchhook_store::{Appended, Batch, Conflict, First, Receipt, Store};
 use switchhook_wire::problem::{self, Kind};
 use tokio::sync::{Semaphore, oneshot};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -208,7 +208,12 @@ impl Ingest {
             vec![new_event(source, &head.headers, received.bytes(), now)?]
         };
         let sizes: Vec<_> = events.iter().map(|event| event.body.len()).collect();
-        let appended = self.store(events, received).await?;
+        let batch = Batch {
+            events,
+            refuse_conflicts: in_batch,
+            ..Batch::default()
+        };
+        let appended = self.store(batch, received).await?;
         let ack_us = self.clock.monotonic_us().saturating_sub(started_us);
         for (appended, bytes) in appended.iter().zip(sizes) {
             match appended {
@@ -226,12 +231,8 @@ impl Ingest {
     /// Hands the events to the store and waits until they are on disk.
     ///
     /// The place and the buffered bytes are given back when the store is done, even if the sender has gone meanwhile.
-    async fn store(
-        &self,
-        events: Vec<NewEvent>,
-        received: Received,
-    ) -> Result<Vec<Appended>, Refusal> {
-        if events.is_empty() {
+    async fn store(&self, batch: Batch, received: Received) -> Result<Vec<Appended>, Refusal> {
+        if batch.events.is_empty() {
             return Ok(Vec::new());
         }
         let Ok(place) = Arc::clone(&self.storing).try_acquire_owned() else {
@@ -241,10 +242,6 @@ impl Ingest {
             ));
         };
         let (done, on_disk) = oneshot::channel();
-        let batch = Batch {
-            events,
-            ..Batch::default()
-        };
         self.store.submit(
             batch,
             Box::new(move |result| {
@@ -254,6 +251,10 @@ impl Ingest {
             }),
         );
         match on_disk.await {
+            Ok(Ok(Receipt {
+                conflict: Some(conflict),
+                ..
+            })) => Err(conflicting(conflict)),
             Ok(Ok(Receipt { appended, .. })) => Ok(appended),
             Ok(Err(error)) => Err(not_stored(&error)),
             Err(_) => Err(refuse(Kind::StoreFailed, "the store gave no answer")),
@@ -401,17 +402,28 @@ fn single(appended: &[Appended]) -> Result<Response<Full<Bytes>>, Refusal> {
         Some(&Appended::Duplicate {
             id,
             same_body: false,
-        }) => {
-            let refusal = problem::Body::new(
-                Kind::DedupConflict,
-                format!("{id} was accepted with the same identity and another body"),
-            );
-            Err(Box::new(refusal.with_hint(
-                "give each event its own id, or choose another dedup rule",
-            )))
-        }
+        }) => Err(taken(format!(
+            "{id} was accepted with the same identity and another body"
+        ))),
         None => Err(refuse(Kind::StoreFailed, "the store gave no receipt")),
     }
+}
+
+/// A batch of which nothing was stored, since the identity of one element was used for another event.
+fn conflicting(Conflict { index, first }: Conflict) -> Refusal {
+    taken(match first {
+        First::InLog(id) => format!(
+            "element {index} has the identity of {id} and another body; nothing of the batch was stored"
+        ),
+        First::InBatch(earlier) => format!(
+            "elements {earlier} and {index} have one identity and different bodies; nothing of the batch was stored"
+        ),
+    })
+}
+
+fn taken(detail: String) -> Refusal {
+    let refusal = problem::Body::new(Kind::DedupConflict, detail);
+    Box::new(refusal.with_hint("give each event its own id, or choose another dedup rule"))
 }
 
 fn not_stored(error: &switchhook_store::Error) -> Refusal {

@@ -35,22 +35,20 @@ pub(super) fn accepted(id: EventId, duplicate: bool) -> Response<Full<Bytes>> {
     )
 }
 
-/// 202: every event of the batch is on disk, or was there before. `conflict` marks one whose identity was there with
-/// another body: the first stands, and this one was not stored.
+/// 202: every event of the batch is on disk, or was there before with the same body: a batch with a conflict is refused.
 pub(super) fn batch(appended: &[Appended]) -> Response<Full<Bytes>> {
     let mut body = String::with_capacity(32 + 72 * appended.len());
     body.push_str(r#"{"events":["#);
     for (index, appended) in appended.iter().enumerate() {
-        let (id, duplicate, conflict) = match *appended {
-            Appended::New { id, .. } => (id, false, false),
-            Appended::Duplicate { id, same_body } => (id, true, !same_body),
+        let (id, duplicate) = match *appended {
+            Appended::New { id, .. } => (id, false),
+            Appended::Duplicate { id, .. } => (id, true),
         };
         let comma = if index == 0 { "" } else { "," };
-        let conflict = if conflict { r#","conflict":true"# } else { "" };
         // Writing into a string cannot fail.
         let _ = write!(
             body,
-            r#"{comma}{{"eventId":"{id}","duplicate":{duplicate}{conflict}}}"#
+            r#"{comma}{{"eventId":"{id}","duplicate":{duplicate}}}"#
         );
     }
     body.push_str("]}");

@@ -309,20 +309,51 @@ async fn a_batch_is_stored_whole_with_the_bytes_of_each_element() {
     let answered = gateway
         .post(
             "/in/open?batch=true",
-            "[ {\"id\" : 1} ,{\"id\":2}, {\"id\" : 1},{\"id\":1,\"x\":0}]",
+            "[ {\"id\" : 1} ,{\"id\":2}, {\"id\" : 1}]",
         )
         .await;
     assert_eq!(answered.status, 202);
     let events = answered.body["events"].as_array().unwrap();
-    let marks: Vec<_> = events
-        .iter()
-        .map(|event| (event["duplicate"] == true, event["conflict"] == true))
-        .collect();
-    assert_eq!(
-        marks,
-        [(false, false), (false, false), (true, false), (true, true)]
-    );
+    let marks: Vec<_> = events.iter().map(|event| &event["duplicate"]).collect();
+    assert_eq!(marks, [false, false, true]);
     assert_eq!(gateway.stored(), ["{\"id\" : 1}", "{\"id\":2}"]);
+}
+
+#[tokio::test]
+async fn a_batch_with_one_conflict_is_refused_whole_and_the_element_is_named() {
+    let gateway = gateway();
+    let first = gateway.post("/in/open", r#"{"id":1}"#).await.body["eventId"].clone();
+    let in_log = format!(
+        "element 1 has the identity of {} and",
+        first.as_str().unwrap()
+    );
+    for (body, words) in [
+        (r#"[{"id":2},{"id":1,"x":0}]"#, &*in_log),
+        (
+            r#"[{"id":2},{"id":3},{"id":2,"x":0}]"#,
+            "elements 0 and 2 have one identity",
+        ),
+    ] {
+        let answered = gateway.post("/in/open?batch=true", body).await;
+        assert_eq!(
+            (answered.status, &answered.body["code"]),
+            (409, &json!("dedup-conflict"))
+        );
+        let detail = answered.body["detail"].as_str().unwrap();
+        assert!(detail.starts_with(words), "{detail}");
+    }
+    assert_eq!(gateway.stored(), [r#"{"id":1}"#]);
+    // What was refused is not remembered.
+    let mended = gateway
+        .post("/in/open?batch=true", r#"[{"id":2,"x":0},{"id":1}]"#)
+        .await;
+    let marks: Vec<_> = mended.body["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["duplicate"])
+        .collect();
+    assert_eq!(marks, [false, true]);
 }
 
 #[tokio::test]

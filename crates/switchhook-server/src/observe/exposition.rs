@@ -258,14 +258,12 @@ impl Scrape {
             "queue_events",
             "Deliveries that wait for a retry or are held",
         )?;
-        let waiting = grouped(
-            subscriptions,
-            counts
-                .waiting
-                .iter()
-                .map(|(name, count)| (&**name, "waiting", *count)),
-        );
-        for ((subscription, state), count) in waiting {
+        let states = counts.waiting.iter().flat_map(|(name, count)| {
+            let held = counts.held.get(name).copied().unwrap_or(0);
+            let waiting = count.saturating_sub(held);
+            [(&**name, "waiting", waiting), (&**name, "held", held)]
+        });
+        for ((subscription, state), count) in grouped(subscriptions, states) {
             queue.gauge(&[("subscription", subscription), ("state", state)], count)?;
         }
         let mut lag = gauge(

@@ -2,23 +2,10 @@
 
 use switchhook_core::time::UnixMs;
 use switchhook_wire::api::time::rfc3339;
-use switchhook_wire::api::{FlowStats, StatsView, TotalStats};
+use switchhook_wire::api::{FlowStats, SourceStats, StatsView, TotalStats};
 
-use super::meters::Meters;
+use super::meters::{Meters, Source};
 use super::reading::Reading;
-
-/// Figures of one source, for the table of the demo.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SourceFlow {
-    /// Its name.
-    pub name: String,
-    /// Events accepted a second, over the last ten.
-    pub rate_per_second: f64,
-    /// 99th percentile of the time to the answer over the last minute, in milliseconds.
-    pub ack_p99_ms: Option<f64>,
-    /// Events accepted since start.
-    pub accepted: u64,
-}
 
 /// Everything at one moment: `now`, which is `now_us` on the monotonic clock.
 pub(super) fn stats(meters: &Meters, reading: &Reading, now: UnixMs, now_us: u64) -> StatsView {
@@ -26,18 +13,21 @@ pub(super) fn stats(meters: &Meters, reading: &Reading, now: UnixMs, now_us: u64
         at: rfc3339(now),
         started_at: rfc3339(reading.started_at),
         totals: totals(meters, reading),
+        sources: sources(meters, now_us),
         endpoints: endpoints(meters, reading, now_us),
         subscriptions: subscriptions(meters, reading, now_us),
     }
 }
 
 /// Each configured source.
-pub(super) fn sources(meters: &Meters, now_us: u64) -> Vec<SourceFlow> {
-    let flow = |(name, meter): (&str, &super::meters::Source)| SourceFlow {
+pub(super) fn sources(meters: &Meters, now_us: u64) -> Vec<SourceStats> {
+    let flow = |(name, meter): (&str, &Source)| SourceStats {
         name: name.to_owned(),
         rate_per_second: meter.rate.per_second(now_us),
         ack_p99_ms: meter.recent.p99_ms(now_us),
         accepted: meter.accepted.get(),
+        duplicates: meter.duplicates.get(),
+        rejected: rejected(meter),
     };
     meters.sources.configured().map(flow).collect()
 }
@@ -48,9 +38,7 @@ fn totals(meters: &Meters, reading: &Reading) -> TotalStats {
     TotalStats {
         accepted: sources().map(|source| source.accepted.get()).sum(),
         duplicates: sources().map(|source| source.duplicates.get()).sum(),
-        rejected: sources()
-            .flat_map(|source| source.rejected().map(|(_, count)| count))
-            .sum(),
+        rejected: sources().map(rejected).sum(),
         delivered: meters
             .endpoints
             .all()
@@ -66,6 +54,10 @@ fn totals(meters: &Meters, reading: &Reading) -> TotalStats {
             .max()
             .unwrap_or(0),
     }
+}
+
+fn rejected(source: &Source) -> u64 {
+    source.rejected().map(|(_, count)| count).sum()
 }
 
 fn endpoints(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowStats> {
@@ -93,11 +85,8 @@ fn endpoints(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowStats> 
             rate_per_second: meter.rate.per_second(now_us),
             p99_ms: meter.recent.p99_ms(now_us),
             in_flight: reading.snapshot.in_flight.get(name).copied().unwrap_or(0) as u64,
-            waiting: subscriptions
-                .iter()
-                .map(|name| waiting(reading, name))
-                .sum(),
-            held: 0,
+            waiting: subscriptions.iter().map(|name| reading.waiting(name)).sum(),
+            held: subscriptions.iter().map(|name| reading.held(name)).sum(),
             dead: dead(name),
             lag: subscriptions
                 .iter()
@@ -116,20 +105,12 @@ fn subscriptions(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowSta
         name: name.to_owned(),
         rate_per_second: meter.rate.per_second(now_us),
         p99_ms: meter.recent.p99_ms(now_us),
-        waiting: waiting(reading, name),
+        waiting: reading.waiting(name),
+        held: reading.held(name),
         lag: reading.lag(name),
         delivered: meter.delivered.get(),
         failed: meter.failed.get(),
         ..FlowStats::default()
     };
     meters.subscriptions.configured().map(flow).collect()
-}
-
-fn waiting(reading: &Reading, subscription: &str) -> u64 {
-    reading
-        .counts
-        .waiting
-        .get(subscription)
-        .copied()
-        .unwrap_or(0)
 }

@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use switchhook_core::engine::Judged;
 use switchhook_core::plan::Plan;
 use switchhook_core::time::UnixMs;
-use switchhook_wire::api::StatsView;
+use switchhook_wire::api::{SourceStats, StatsView};
 
 use crate::clock::Clock;
 use crate::{dispatch, ingest};
@@ -31,7 +31,6 @@ use meters::Meters;
 use process::Process;
 
 pub(crate) use exposition::MEDIA_TYPE;
-pub use live::SourceFlow;
 pub(crate) use reading::{Counted, Reading};
 
 /// Is told of everything that happens, and shows it.
@@ -78,7 +77,7 @@ impl Observe {
 
     /// Figures of each source at this moment.
     #[must_use]
-    pub fn sources(&self) -> Vec<SourceFlow> {
+    pub fn sources(&self) -> Vec<SourceStats> {
         live::sources(&self.meters.load(), self.clock.monotonic_us())
     }
 }

@@ -1,10 +1,11 @@
 //! What is read at the moment somebody looks: counts of the store, and where dispatch stands.
 //!
-//! Counting rows costs the store a pass over them, so counts are kept for [`KEPT_US`] and read by one asker at a time.
-//! The end of the log is in memory and always that of this moment.
+//! Counting costs the store time that grows with what it holds, so counts are kept for as long as [`kept_us`] says and
+//! read by one asker at a time. The end of the log is in memory and always that of this moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
@@ -14,36 +15,53 @@ use tokio::sync::Mutex;
 
 use crate::dispatch::Snapshot;
 
-/// Counts are read from the store at most this often. Scrapers come every 10 to 60 s.
-const KEPT_US: u64 = 5_000_000;
+/// A reading is kept for so many times as long as it took: whoever asks how often, counting takes at most a twentieth of the time.
+const KEPT_TIMES: u64 = 20;
+/// Kept at least this long: the eye follows four figures a second, not more.
+const KEPT_US_MIN: u64 = 250_000;
+/// Kept at most this long: scrapers come every 10 to 60 s.
+const KEPT_US_MAX: u64 = 5_000_000;
+
+/// How long a reading that took `took_us` counts.
+const fn kept_us(took_us: u64) -> u64 {
+    let kept = took_us.saturating_mul(KEPT_TIMES);
+    if kept < KEPT_US_MIN {
+        KEPT_US_MIN
+    } else if kept > KEPT_US_MAX {
+        KEPT_US_MAX
+    } else {
+        kept
+    }
+}
 
 /// The counts of the store, as they were a moment ago.
 #[derive(Default)]
 pub(crate) struct Counted {
-    /// When they were read, on the monotonic clock in microseconds.
+    /// Until when they count, on the monotonic clock in microseconds.
     last: Mutex<Option<(u64, Arc<Counts>)>>,
 }
 
 impl Counted {
-    /// Counts that are at most [`KEPT_US`] old.
+    /// Counts that are as fresh as [`kept_us`] allows, at most [`KEPT_US_MAX`] old.
     pub(crate) async fn get(
         &self,
         store: &Arc<dyn Store>,
         now_us: u64,
     ) -> Result<Arc<Counts>, Error> {
         let mut last = self.last.lock().await;
-        if let Some((at, counts)) = &*last
-            && now_us.saturating_sub(*at) < KEPT_US
+        if let Some((until_us, counts)) = &*last
+            && now_us < *until_us
         {
             return Ok(counts.clone());
         }
-        let store = store.clone();
+        let (store, began) = (store.clone(), Instant::now());
         let read = tokio::task::spawn_blocking(move || store.counts());
         let counts = Arc::new(
             read.await
                 .map_err(|error| Error::Read(error.to_string()))??,
         );
-        *last = Some((now_us, counts.clone()));
+        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        *last = Some((now_us.saturating_add(kept_us(took_us)), counts.clone()));
         Ok(counts)
     }
 }
@@ -57,7 +75,7 @@ pub(crate) struct Reading {
     pub(crate) engine: &'static str,
     /// Whether an acknowledged event may be lost with the power.
     pub(crate) relaxed: bool,
-    /// At most [`KEPT_US`] old.
+    /// At most [`KEPT_US_MAX`] old.
     pub(crate) counts: Arc<Counts>,
     /// The offset that the next event will get.
     pub(crate) end: Offset,
@@ -73,6 +91,16 @@ impl Reading {
         let cursor = self.snapshot.cursors.get(subscription);
         cursor.map_or(0, |cursor| self.end.0.saturating_sub(cursor.0))
     }
+
+    /// Deliveries of `subscription` that wait.
+    pub(super) fn waiting(&self, subscription: &str) -> u64 {
+        self.counts.waiting.get(subscription).copied().unwrap_or(0)
+    }
+
+    /// Of these, the ones that are held.
+    pub(super) fn held(&self, subscription: &str) -> u64 {
+        self.counts.held.get(subscription).copied().unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -84,8 +112,23 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_reading_is_kept_for_twenty_times_as_long_as_it_took_within_bounds() {
+        for (took_us, expected_us) in [
+            (0, 250_000),
+            (12_500, 250_000),
+            (12_501, 250_020),
+            (100_000, 2_000_000),
+            (250_000, 5_000_000),
+            (250_001, 5_000_000),
+            (u64::MAX, 5_000_000),
+        ] {
+            assert_eq!(kept_us(took_us), expected_us, "{took_us}");
+        }
+    }
+
     #[tokio::test]
-    async fn the_store_is_counted_at_most_every_five_seconds() {
+    async fn the_store_is_counted_again_only_when_the_reading_is_old() {
         let store: Arc<dyn Store> = Arc::new(Memory::new());
         let counted = Counted::default();
         assert_eq!(counted.get(&store, 0).await.unwrap().events, 0);
@@ -106,7 +149,8 @@ mod tests {
             },
             Box::new(|_| {}),
         );
-        assert_eq!(counted.get(&store, KEPT_US - 1).await.unwrap().events, 0);
-        assert_eq!(counted.get(&store, KEPT_US).await.unwrap().events, 1);
+        let events = async |now_us| counted.get(&store, now_us).await.unwrap().events;
+        assert_eq!(events(KEPT_US_MIN - 1).await, 0);
+        assert_eq!(events(KEPT_US_MAX).await, 1);
     }
 }

@@ -108,6 +108,7 @@ const CHECKS: &[Check] = &[
     dedup::the_first_wins_within_the_window,
     dedup::a_repeat_within_one_batch_is_a_duplicate,
     dedup::an_entry_older_than_its_window_is_forgotten,
+    dedup::a_batch_that_refuses_conflicts_is_taken_whole_or_not_at_all,
     waiting::work_is_due_in_order_and_not_before,
     waiting::skipped_rows_are_neither_returned_nor_next,
     waiting::limits_of_due_work_leave_the_rest_as_next,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use switchhook_core::alert::OwnEvent;
 use switchhook_core::delivery::{
-    Attempt, Dead, DeadReason, DeliveryKey, OutcomeKind, Records, Waiting,
+    Attempt, Dead, DeadReason, DeliveryKey, OutcomeKind, Records, WaitReason, Waiting,
 };
 use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
@@ -56,12 +56,14 @@ fn new_event() -> impl Strategy<Value = NewEvent> {
 }
 
 fn waiting_row() -> impl Strategy<Value = Waiting> {
-    (key(), 0..3_u16, 0..3_u16, 0..50_u64, 0..20_u64).prop_map(
-        |(key, chain, attempts, due_ms, delay_ms)| Waiting {
+    let reason = prop::sample::select(vec![WaitReason::Retry, WaitReason::Hold]);
+    (key(), 0..3_u16, 0..3_u16, 0..50_u64, 0..20_u64, reason).prop_map(
+        |(key, chain, attempts, due_ms, delay_ms, reason)| Waiting {
             key,
             chain,
             attempts,
             delay_ms,
+            reason,
             ..waiting("", 0, due_ms)
         },
     )
@@ -142,7 +144,7 @@ fn batch() -> impl Strategy<Value = Batch> {
             at: UnixMs(at_ms),
         });
     (
-        prop::collection::vec(new_event(), 0..4),
+        (prop::collection::vec(new_event(), 0..4), any::<bool>()),
         records(),
         prop::collection::vec(replay, 0..2),
         prop::collection::vec((key(), 0..3_u16), 0..2),
@@ -150,8 +152,9 @@ fn batch() -> impl Strategy<Value = Batch> {
         prop::option::weighted(0.2, (0..30_u64).prop_map(UnixMs)),
     )
         .prop_map(
-            |(events, records, replays, discards, resources, rebase)| Batch {
+            |((events, refuse_conflicts), records, replays, discards, resources, rebase)| Batch {
                 events,
+                refuse_conflicts,
                 records,
                 replays,
                 discards,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use switchhook_core::delivery::{Attempt, DeadReason, Records, Verdict};
+use switchhook_core::delivery::{Attempt, DeadReason, Records, Verdict, WaitReason, Waiting};
 use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
 
@@ -108,10 +108,17 @@ pub(super) fn counts_follow_every_change(fixture: &mut Fixture) {
         waiting("a", 2, 20),
         waiting("b", 3, 10),
     ]));
-    // Once more, under another due time: still one row.
-    fixture.write(rows([waiting("a", 1, 25)]));
+    let held = fixture.store().counts().expect("they can be read").held;
+    assert_eq!(held, BTreeMap::from([("a".into(), 2), ("b".into(), 1)]));
+    // Once more, under another due time: still one row, now held no more.
+    fixture.write(rows([Waiting {
+        reason: WaitReason::Retry,
+        ..waiting("a", 1, 25)
+    }]));
     fixture.write(letters([dead("a", 4, 5), dead("b", 5, 5), dead("b", 3, 5)]));
     fixture.reopen();
+    let held = fixture.store().counts().expect("they can be read").held;
+    assert_eq!(held, BTreeMap::from([("a".into(), 1)]));
     let settled = vec![key("a", 2), key("a", 2), key("a", 5)];
     fixture.write(records(Records {
         settled,
@@ -121,6 +128,7 @@ pub(super) fn counts_follow_every_change(fixture: &mut Fixture) {
     let counts = fixture.store().counts().expect("they can be read");
     assert_eq!((counts.events, counts.end), (5, Offset(6)));
     assert_eq!(counts.waiting, BTreeMap::from([("a".into(), 1)]));
+    assert_eq!(counts.held, BTreeMap::new());
     assert_eq!(
         counts.oldest_due,
         BTreeMap::from([("a".into(), UnixMs(25))])

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use switchhook_core::alert::OwnEvent;
 use switchhook_core::event::Event;
-use switchhook_core::id::Offset;
+use switchhook_core::id::{EventId, Offset};
+use switchhook_core::time::UnixMs;
 
 use super::codec::{int, uint, write_headers};
 use super::identities::Identities;
 use super::names::Interner;
 use crate::Appended;
-use crate::batch::NewEvent;
+use crate::batch::{DedupEntry, NewEvent};
+use crate::conflict::Log;
 use crate::memory::own_event;
 
 pub(super) const INSERT_EVENT: &str =
@@ -53,27 +55,21 @@ impl<'c> Appender<'c> {
         new: &NewEvent,
         log: &mut Vec<Arc<Event>>,
     ) -> rusqlite::Result<Appended> {
-        let now_ms = new.received_at.0;
         if let Some(entry) = &new.dedup
-            && let Some((id, same_body)) = self.identities.first(entry, now_ms)?
+            && let Some((id, same_body)) = self.known_identity(entry, new.received_at)?
         {
             return Ok(Appended::Duplicate { id, same_body });
         }
         let (seq, offset) = (self.end, self.end());
         let event = new.clone().at(offset);
         if !self.push(names, &event)? {
-            let body: Option<Vec<u8>> = self
-                .conn
-                .prepare_cached(BODY_OF)?
-                .query_row([new.id.0.as_bytes().as_slice()], |row| row.get(0))
-                .optional()?;
             return Ok(Appended::Duplicate {
                 id: new.id,
-                same_body: body.as_deref() == Some(&*new.body),
+                same_body: self.known_id(new)? == Some(true),
             });
         }
         if let Some(entry) = &new.dedup {
-            self.identities.remember(entry, now_ms, seq)?;
+            self.identities.remember(entry, new.received_at.0, seq)?;
         }
         log.push(Arc::new(event));
         Ok(Appended::New { id: new.id, offset })
@@ -118,5 +114,26 @@ impl<'c> Appender<'c> {
         ])?;
         self.end += i64::from(added > 0);
         Ok(added > 0)
+    }
+}
+
+impl Log for Appender<'_> {
+    type Error = rusqlite::Error;
+
+    fn known_identity(
+        &mut self,
+        entry: &DedupEntry,
+        now: UnixMs,
+    ) -> rusqlite::Result<Option<(EventId, bool)>> {
+        self.identities.first(entry, now.0)
+    }
+
+    fn known_id(&mut self, new: &NewEvent) -> rusqlite::Result<Option<bool>> {
+        self.conn
+            .prepare_cached(BODY_OF)?
+            .query_row([new.id.0.as_bytes().as_slice()], |row| {
+                Ok(row.get_ref(0)?.as_blob()? == &*new.body)
+            })
+            .optional()
     }
 }

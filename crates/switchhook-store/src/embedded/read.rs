@@ -44,6 +44,8 @@ pub(super) const WAITING_OF: &str =
      delay_ms, reason FROM waiting WHERE seq = ?1";
 pub(super) const TOP: &str = "SELECT top FROM progress WHERE subscription = ?1";
 pub(super) const OLDEST_DUE: &str = "SELECT min(due_at) FROM waiting WHERE subscription = ?1";
+/// The code of [`WaitReason::Hold`] stands in the text: only so does SQLite see that the partial index serves it.
+pub(super) const HELD: &str = "SELECT count(*) FROM waiting WHERE subscription = ?1 AND reason = 2";
 
 /// A read-only connection with the names it has met.
 pub(super) struct Reader {
@@ -267,13 +269,17 @@ pub(super) fn counts(conn: &Connection, names: &mut Lexicon) -> rusqlite::Result
     let mut statement =
         conn.prepare_cached("SELECT subscription, waiting FROM progress WHERE waiting > 0")?;
     let mut rows = statement.query([])?;
-    let mut oldest = conn.prepare_cached(OLDEST_DUE)?;
+    let (mut oldest, mut held) = (conn.prepare_cached(OLDEST_DUE)?, conn.prepare_cached(HELD)?);
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
         let name = names.text(conn, id)?;
         counts.waiting.insert(name.clone(), uint(row.get(1)?));
         let due_at: i64 = oldest.query_row([id], |row| row.get(0))?;
-        counts.oldest_due.insert(name, UnixMs(uint(due_at)));
+        counts.oldest_due.insert(name.clone(), UnixMs(uint(due_at)));
+        let held: i64 = held.query_row([id], |row| row.get(0))?;
+        if held > 0 {
+            counts.held.insert(name, uint(held));
+        }
     }
     let mut statement =
         conn.prepare_cached("SELECT endpoint, reason, count FROM dead_count WHERE count > 0")?;

@@ -6,7 +6,8 @@
 //! * `attempt` and `waiting` are clustered by offset: what belongs to one event lies together, and first
 //!   attempts are appended at the edge.
 //! * `waiting_due` holds all that finding due work needs; `progress` and `dead_count` hold counts, so that
-//!   nothing is ever counted by reading a million rows.
+//!   nothing is ever counted by reading a million rows. `waiting_held` is the index of the held rows
+//!   alone (2 is `WaitReason::Hold`): counting them reads only them, and other rows pay nothing for it.
 //! * `progress.top` is the highest offset with a record of that subscription: an upper bound for the search
 //!   for what is settled beyond the cursor.
 //!
@@ -80,6 +81,7 @@ CREATE TABLE waiting (
     PRIMARY KEY (seq, subscription)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX waiting_due ON waiting (subscription, due_at, seq);
+CREATE INDEX waiting_held ON waiting (subscription) WHERE reason = 2;
 
 CREATE TABLE dead (
     seq          INTEGER NOT NULL,

@@ -467,8 +467,8 @@ fn a_hundred_thousand_waiting_rows_are_found_by_index() {
     assert_eq!(store.counts().unwrap().waiting.get("s"), Some(&100_000));
 }
 
-/// The steps of a plan that read a table from end to end, or sort.
-fn bad_steps(conn: &Connection, sql: &str) -> Vec<String> {
+/// The steps of a plan.
+fn steps(conn: &Connection, sql: &str) -> Vec<String> {
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let parameters = vec![rusqlite::types::Value::Integer(1); statement.parameter_count()];
     let steps = statement
@@ -476,8 +476,13 @@ fn bad_steps(conn: &Connection, sql: &str) -> Vec<String> {
             row.get::<_, String>(3)
         })
         .unwrap();
-    steps
-        .map(Result::unwrap)
+    steps.map(Result::unwrap).collect()
+}
+
+/// The steps of a plan that read a table from end to end, or sort.
+fn bad_steps(conn: &Connection, sql: &str) -> Vec<String> {
+    steps(conn, sql)
+        .into_iter()
         .filter(|step| {
             step.contains("TEMP B-TREE")
                 || step.starts_with("SCAN") && !step.contains("CONSTANT ROW")
@@ -518,11 +523,16 @@ fn no_hot_query_reads_a_whole_table() {
         read::WAITING_OF,
         read::TOP,
         read::OLDEST_DUE,
+        read::HELD,
         read_dead::OF_EVENT,
     ];
     for sql in hot {
         assert_eq!(bad_steps(&conn, sql), [""; 0], "{sql}");
     }
+    assert_eq!(
+        steps(&conn, read::HELD),
+        ["SEARCH waiting USING COVERING INDEX waiting_held (subscription=?)"]
+    );
     let scan = bad_steps(&conn, "SELECT * FROM waiting WHERE due_at < ?1");
     assert_eq!(scan, ["SCAN waiting"], "the check itself finds scans");
 }

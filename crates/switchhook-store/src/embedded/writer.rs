@@ -26,6 +26,7 @@ use super::queue::{Job, Queue};
 use super::records::{Recorder, rebase};
 use super::schema::PAGE_BYTES;
 use super::{Options, control};
+use crate::conflict;
 use crate::tail::Tail;
 use crate::{Batch, Done, Error, Receipt};
 
@@ -270,6 +271,12 @@ impl<'c> Ledger<'c> {
         log: &mut Vec<Arc<Event>>,
     ) -> rusqlite::Result<Receipt> {
         let mut receipt = Receipt::default();
+        if batch.refuse_conflicts {
+            receipt.conflict = conflict::first(&mut self.events, &batch.events)?;
+            if receipt.conflict.is_some() {
+                return Ok(receipt);
+            }
+        }
         for event in &batch.events {
             receipt
                 .appended

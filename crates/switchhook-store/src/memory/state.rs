@@ -3,15 +3,17 @@
 //! No lock, no clock, no order that changes from run to run: the same batches make the same state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use switchhook_core::alert::OwnEvent;
-use switchhook_core::delivery::{Attempt, Dead, DeliveryKey, Records, Waiting};
+use switchhook_core::delivery::{Attempt, Dead, DeliveryKey, Records, WaitReason, Waiting};
 use switchhook_core::event::{Event, OWN_SOURCE};
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
-use crate::batch::{NewEvent, Replay, Resource, ResourceChange, Token};
+use crate::batch::{DedupEntry, NewEvent, Replay, Resource, ResourceChange, Token};
+use crate::conflict;
 use crate::query::{
     Budget, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
 };
@@ -64,6 +66,13 @@ impl State {
     /// Makes everything in `batch` true.
     pub fn apply(&mut self, batch: Batch) -> Receipt {
         let mut receipt = Receipt::default();
+        if batch.refuse_conflicts {
+            let Ok(conflict) = conflict::first(self, &batch.events);
+            if conflict.is_some() {
+                receipt.conflict = conflict;
+                return receipt;
+            }
+        }
         for event in batch.events {
             let appended = self.append(event);
             receipt.appended.push(appended);
@@ -84,16 +93,12 @@ impl State {
     }
 
     fn append(&mut self, new: NewEvent) -> Appended {
-        if let Some(entry) = new.dedup
-            && let Some(seen) = self.seen.get(&entry.key)
-            && new.received_at <= seen.expires_at
+        if let Some(entry) = &new.dedup
+            && let Some((id, same_body)) = self.identified(entry, new.received_at)
         {
-            return Appended::Duplicate {
-                id: seen.id,
-                same_body: seen.body_hash == entry.body_hash,
-            };
+            return Appended::Duplicate { id, same_body };
         }
-        if let Some(first) = self.ids.get(&new.id).and_then(|offset| self.at(*offset)) {
+        if let Some(first) = self.with_id(new.id) {
             return Appended::Duplicate {
                 id: new.id,
                 same_body: first.body == new.body,
@@ -115,6 +120,12 @@ impl State {
         let offset = event.offset;
         self.push(event);
         Appended::New { id, offset }
+    }
+
+    /// The event that has this identity at `now`, and whether the bodies are the same.
+    fn identified(&self, entry: &DedupEntry, now: UnixMs) -> Option<(EventId, bool)> {
+        let seen = self.seen.get(&entry.key)?;
+        (now <= seen.expires_at).then_some((seen.id, seen.body_hash == entry.body_hash))
     }
 
     fn push(&mut self, event: Event) {
@@ -366,6 +377,13 @@ impl State {
             *counts.waiting.entry(subscription.clone()).or_default() += 1;
             counts.oldest_due.insert(subscription.clone(), *due_at);
         }
+        let held = self
+            .waiting
+            .values()
+            .filter(|row| row.reason == WaitReason::Hold);
+        for row in held {
+            *counts.held.entry(row.key.subscription.clone()).or_default() += 1;
+        }
         for dead in self.dead.values() {
             *counts
                 .dead
@@ -394,6 +412,23 @@ impl State {
         let mut tokens: Vec<Token> = self.tokens.values().cloned().collect();
         tokens.sort_by_key(|token| token.created_at);
         tokens
+    }
+}
+
+impl conflict::Log for State {
+    type Error = Infallible;
+
+    fn known_identity(
+        &mut self,
+        entry: &DedupEntry,
+        now: UnixMs,
+    ) -> Result<Option<(EventId, bool)>, Infallible> {
+        Ok(self.identified(entry, now))
+    }
+
+    fn known_id(&mut self, new: &NewEvent) -> Result<Option<bool>, Infallible> {
+        let first = self.with_id(new.id);
+        Ok(first.map(|first| first.body == new.body))
     }
 }
 

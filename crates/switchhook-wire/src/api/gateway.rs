@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct FlowStats {
     /// Its name.
     pub name: String,
-    /// Attempts a second, over the last minute.
+    /// Attempts a second, over the last 10 s.
     pub rate_per_second: f64,
     /// 99th percentile of the duration of attempts over the last minute; absent without attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +27,26 @@ pub struct FlowStats {
     pub delivered: u64,
     /// Attempts that failed.
     pub failed: u64,
+}
+
+/// Figures of one source. Counts are since start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStats {
+    /// Its name.
+    pub name: String,
+    /// Events accepted a second, over the last 10 s.
+    pub rate_per_second: f64,
+    /// 99th percentile of the time from the head of a request to its answer, over the last minute; absent without
+    /// accepted events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack_p99_ms: Option<f64>,
+    /// Events accepted.
+    pub accepted: u64,
+    /// Repeats recognised.
+    pub duplicates: u64,
+    /// Requests refused.
+    pub rejected: u64,
 }
 
 /// Figures over everything.
@@ -61,6 +81,9 @@ pub struct StatsView {
     pub started_at: String,
     /// Everything.
     pub totals: TotalStats,
+    /// By source.
+    #[serde(default)]
+    pub sources: Vec<SourceStats>,
     /// By endpoint.
     pub endpoints: Vec<FlowStats>,
     /// By subscription.
@@ -154,15 +177,21 @@ pub struct ProbeView {
     /// The address that was connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Time to resolve the name.
+    /// How many addresses its name has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<u64>,
+    /// Time to resolve the name; absent where the URL has an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_ms: Option<f64>,
-    /// Time to connect.
+    /// Time to connect, refused addresses before it included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_ms: Option<f64>,
-    /// Time of the TLS handshake.
+    /// Time of the TLS handshake; absent for plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_ms: Option<f64>,
+    /// Time from the request to the head of its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<f64>,
     /// Time in all.
     pub total_ms: f64,
     /// For example `TLSv1.3`.

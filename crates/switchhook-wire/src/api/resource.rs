@@ -36,6 +36,8 @@ pub enum Owner {
     Api,
     /// The gateway itself: the built-in policy.
     BuiltIn,
+    /// The directory of secrets: a file there is a secret.
+    Directory,
 }
 
 /// Resources of one kind, by name.

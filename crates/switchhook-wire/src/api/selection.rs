@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which dead letters. Everything that is set must hold; nothing set selects all.
+/// Which dead letters. Everything that is set must hold; nothing set selects all, which a bulk action refuses
+/// unless it says so: see [`SelectionRequest::all`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeadLetterFilter {
@@ -110,6 +111,9 @@ impl From<DeadLetterFilter> for DeadLetterQuery {
 pub struct SelectionRequest {
     /// Which. Must be written, even when empty.
     pub filter: DeadLetterFilter,
+    /// Everything is meant. Needed with a filter that sets nothing, so that a forgotten one cannot select all.
+    #[serde(default)]
+    pub all: bool,
     /// Only count; change nothing.
     #[serde(default)]
     pub dry_run: bool,

@@ -127,7 +127,9 @@ codes! {
     UNKNOWN_REFERENCE = "SH0201" Error, "a name refers to nothing",
         "Declare what is named, in the file or through the API, or use a name that exists.";
     UNKNOWN_SECRET = "SH0202" Error, "a secret is not configured",
-        "Add `[secret.NAME]` with `file = \"…\"` or `env = \"…\"`.";
+        "In the file: add `[secret.NAME]` with `file = \"…\"` or `env = \"…\"`. For a resource made through the API: \
+         put the value into the file `secrets/NAME` in the data directory, readable by the gateway alone, and try \
+         again.";
     ENV_NOT_SET = "SH0203" Error, "an environment variable is not set",
         "Set it, or give a default: `${env:NAME:-default}`. An empty variable counts as set.";
     REFERENCE = "SH0204" Error, "a reference is malformed",

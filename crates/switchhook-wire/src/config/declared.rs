@@ -4,9 +4,11 @@
 //! needs with what is there. A plan comes out only when every name resolves, so a plan is always whole.
 //!
 //! A resource has one owner: the same kind and name in the file and through the API is a problem. The file
-//! stands by itself: what it mentions, it declares. What is made through the API may mention both.
+//! stands by itself: what it mentions, it declares. What is made through the API may mention both, and the
+//! secrets that lie in the gateway's directory of secrets ([`Declared::with_secrets`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -162,6 +164,8 @@ pub struct Declared {
     /// Declared with errors: the names exist all the same.
     broken: BTreeSet<(Kind, String)>,
     pub(super) secrets: BTreeSet<Arc<str>>,
+    /// Where a secret that is not declared can be put.
+    secrets_dir: Option<PathBuf>,
     pub(super) ingest_is_public: bool,
 }
 
@@ -185,6 +189,20 @@ impl Declared {
             all.add_api(resource, &mut report);
         }
         all.merged(report)
+    }
+
+    /// The same, where resources of the API may also use the secrets called `names`: those of files in `directory`,
+    /// which problems then name as the place for one that is missing.
+    #[must_use]
+    pub fn with_secrets(
+        &self,
+        names: impl IntoIterator<Item = Arc<str>>,
+        directory: &FilePath,
+    ) -> Self {
+        let mut more = self.clone();
+        more.secrets.extend(names);
+        more.secrets_dir = Some(directory.to_owned());
+        more
     }
 
     /// Adds the built-in policy where no other has its name, and links everything.
@@ -324,21 +342,11 @@ impl Declared {
     /// What is wrong with a need, if anything is: code, message and hint.
     fn unmet(&self, target: &Target) -> Option<(&'static Code, String, String)> {
         match target {
-            Target::Secret(name) if !self.secrets.contains(name) => {
-                let known: Vec<&str> = self.secrets.iter().map(|name| &**name).collect();
-                let hint = match nearest(name, &known) {
-                    near if near.starts_with("did") => near,
-                    _ => format!(
-                        "add `[secret.{}]` with `file = \"…\"` or `env = \"…\"`",
-                        shown(name)
-                    ),
-                };
-                Some((
-                    codes::UNKNOWN_SECRET,
-                    format!("secret `{}` is not configured", shown(name)),
-                    hint,
-                ))
-            }
+            Target::Secret(name) if !self.secrets.contains(name) => Some((
+                codes::UNKNOWN_SECRET,
+                format!("secret `{}` is not configured", shown(name)),
+                self.place_for_secret(name),
+            )),
             Target::Source(name) if **name != *OWN_SOURCE => {
                 self.missing(Kind::Source, name, &self.sources)
             }
@@ -350,6 +358,24 @@ impl Declared {
                 "choose a scheme, or write `allow_unverified = true` on the source".to_owned(),
             )),
             Target::Secret(_) | Target::Source(_) | Target::LoopbackIngest => None,
+        }
+    }
+
+    /// What to do about a secret that is nowhere.
+    fn place_for_secret(&self, name: &str) -> String {
+        let known: Vec<&str> = self.secrets.iter().map(|name| &**name).collect();
+        let near = Some(nearest(name, &known)).filter(|near| near.starts_with("did"));
+        match (near, &self.secrets_dir) {
+            (near, Some(directory)) if is_name(name) => {
+                let path = directory.join(name);
+                let place = format!("put its value into the file `{}`", path.display());
+                near.map_or(place.clone(), |near| format!("{near} If not, {place}"))
+            }
+            (Some(near), _) => near,
+            (None, _) => format!(
+                "add `[secret.{}]` with `file = \"…\"` or `env = \"…\"`",
+                shown(name)
+            ),
         }
     }
 
@@ -441,6 +467,32 @@ fn built_in() -> Entry<Policy> {
     }
 }
 
+/// Whether `name` can be the name of a resource or secret.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    name.len() <= NAME_BYTES_MAX
+        && name.bytes().next().is_some_and(allowed)
+        && name.bytes().all(|b| allowed(b) || b".-_".contains(&b))
+}
+
+/// The names of the secrets that a body of the API mentions, wherever in it.
+#[must_use]
+pub fn secrets_in(body: &Json) -> BTreeSet<&str> {
+    match body {
+        Json::String(text) => text
+            .split("{{secret:")
+            .skip(1)
+            .filter_map(|rest| rest.split_once("}}"))
+            .map(|(name, _)| name)
+            .filter(|name| is_name(name))
+            .collect(),
+        Json::Array(items) => items.iter().flat_map(secrets_in).collect(),
+        Json::Object(fields) => fields.values().flat_map(secrets_in).collect(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => BTreeSet::new(),
+    }
+}
+
 /// Whether `name` can be the name of a resource; if not, that is a problem of its key.
 pub(super) fn check_name(
     name: &str,
@@ -448,10 +500,7 @@ pub(super) fn check_name(
     key_span: &Span,
     report: &mut Report,
 ) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let good = name.len() <= NAME_BYTES_MAX
-        && name.bytes().next().is_some_and(allowed)
-        && name.bytes().all(|b| allowed(b) || b".-_".contains(&b));
+    let good = is_name(name);
     if !good {
         let message = format!("`{}` cannot be a name", shown(name));
         let hint =

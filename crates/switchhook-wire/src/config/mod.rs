@@ -32,7 +32,7 @@ use switchhook_core::plan::Plan;
 use toml::de::DeTable;
 
 pub use codes::Severity;
-pub use declared::{ApiResource, Declared, Kind, Listed, Merged, Origin};
+pub use declared::{ApiResource, Declared, Kind, Listed, Merged, Origin, is_name, secrets_in};
 pub use gateway::{Durability, SecretOrigin, Server, Store};
 pub use interpolate::Env;
 pub use policy::{STANDARD, standard};

@@ -620,6 +620,63 @@ fn problems_of_api_resources_point_into_their_bodies() {
 }
 
 #[test]
+fn a_resource_of_the_api_may_use_the_secrets_of_the_directory_and_learns_where_a_missing_one_goes()
+{
+    let declared = good("[secret.web]\nenv = \"WEB\"").declared;
+    let source = |secret: &str| {
+        let secrets = json!([format!("{{{{secret:{secret}}}}}")]);
+        [api(
+            Kind::Source,
+            "s",
+            json!({"verify": {"scheme": "bearer", "secrets": secrets}}),
+        )]
+    };
+    let hint = |secret: &str| {
+        let more = declared.with_secrets(["crm".into()], "/data/secrets".as_ref());
+        let merged = more.with_api(&source(secret));
+        let hints: Vec<_> = merged
+            .problems
+            .into_iter()
+            .map(|p| (p.code, p.hint))
+            .collect();
+        assert_eq!(merged.plan.is_some(), hints.is_empty());
+        hints
+    };
+    assert_eq!(hint("web"), []);
+    assert_eq!(hint("crm"), []);
+    for (secret, expected) in [
+        (
+            "wfm-key",
+            "put its value into the file `/data/secrets/wfm-key`",
+        ),
+        (
+            "cmr",
+            "did you mean `crm`? If not, put its value into the file `/data/secrets/cmr`",
+        ),
+        (
+            "../x",
+            "add `[secret.../x]` with `file = \"…\"` or `env = \"…\"`",
+        ),
+    ] {
+        assert_eq!(
+            hint(secret),
+            [("SH0202", Some(expected.to_owned()))],
+            "{secret}"
+        );
+    }
+    assert!(declared.with_api(&source("crm")).plan.is_none());
+}
+
+#[test]
+fn the_secrets_that_a_body_mentions_are_found_wherever_they_are() {
+    let body = json!({
+        "verify": {"secrets": ["{{secret:web}}", "plain", "{{secret:../x}}"]},
+        "headers": {"A": "Bearer {{secret:a}}{{secret:b}} {{eventId}} {{secret:open"},
+    });
+    assert_eq!(secrets_in(&body), BTreeSet::from(["a", "b", "web"]));
+}
+
+#[test]
 fn no_secret_is_in_a_problem_a_shown_body_or_a_debug_print() {
     let text = r#"
         [secret]

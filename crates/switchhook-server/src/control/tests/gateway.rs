@@ -93,14 +93,14 @@ async fn figures_follow_what_happens() {
         "{endpoint}"
     );
     assert_eq!(stats["subscriptions"][0]["failed"], 1);
-    let source = api
-        .gateway()
-        .observe
-        .sources()
-        .into_iter()
-        .find(|source| source.name == "web")
-        .unwrap();
-    assert!(source.accepted == 1 && source.ack_p99_ms.is_some() && source.rate_per_second > 0.0);
+    let source = &stats["sources"][0];
+    let counts =
+        ["name", "accepted", "duplicates", "rejected"].map(|member| source[member].clone());
+    assert_eq!(counts, [json!("web"), json!(1), json!(1), json!(0)]);
+    assert!(
+        source["ackP99Ms"].is_number() && source["ratePerSecond"].as_f64().unwrap() > 0.0,
+        "{source}"
+    );
 
     let metrics = api.get("/metrics").await;
     assert_eq!(
@@ -248,6 +248,13 @@ async fn a_probe_asks_again_with_get_and_sends_no_credential() {
     assert_eq!(
         (&found["method"], &found["status"], &found["advice"]),
         (&json!("GET"), &json!(204), &json!([]))
+    );
+    for time in ["connectMs", "firstByteMs", "totalMs"] {
+        assert!(found[time].is_number(), "{time}: {found}");
+    }
+    assert!(
+        found["dnsMs"].is_null() && found["tlsMs"].is_null() && found["addresses"] == 1,
+        "{found}"
     );
     for request in receiver.await.unwrap() {
         let request = request.to_ascii_lowercase();

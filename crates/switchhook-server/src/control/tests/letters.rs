@@ -123,7 +123,10 @@ async fn a_bulk_action_takes_all_that_match_and_not_a_page() {
     );
 
     let done = api
-        .post("/v1/deadLetters:discard", json!({"filter": {}}))
+        .post(
+            "/v1/deadLetters:discard",
+            json!({"filter": {}, "all": true}),
+        )
         .await
         .json();
     assert_eq!(done, json!({"matched": 3, "discarded": 3}));
@@ -143,7 +146,7 @@ async fn a_replay_is_due_at_once_and_has_the_whole_time_of_the_policy() {
     .await;
     let mut attempts = api.gateway().dispatch.live();
     let before = api.gateway().clock.now();
-    api.post("/v1/deadLetters:replay", json!({"filter": {}}))
+    api.post("/v1/deadLetters:replay", json!({"filter": {}, "all": true}))
         .await;
     let judged = attempts.recv().await.unwrap();
     assert_eq!(
@@ -175,7 +178,7 @@ async fn what_nobody_would_serve_is_skipped_and_kept() {
     )
     .await;
     let done = api
-        .post("/v1/deadLetters:replay", json!({"filter": {}}))
+        .post("/v1/deadLetters:replay", json!({"filter": {}, "all": true}))
         .await
         .json();
     assert_eq!(done, json!({"matched": 2, "replayed": 1, "skipped": 1}));
@@ -254,4 +257,39 @@ async fn an_export_is_complete_and_exact() {
 
 fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap()
+}
+
+#[tokio::test]
+async fn a_bulk_action_that_names_nothing_is_refused_unless_all_is_written() {
+    let api = Api::start().await;
+    api.bury(vec![event(0, "Usual", b"{}")], |n, offset| {
+        Some(dead(n, offset))
+    })
+    .await;
+    for uri in ["/v1/deadLetters:discard", "/v1/deadLetters:replay"] {
+        for body in [
+            json!({"filter": {}}),
+            json!({"filter": {"endpoint": null}, "dryRun": true}),
+            json!({"filter": {}, "all": false}),
+        ] {
+            let refused = api.post(uri, body).await;
+            assert_eq!(
+                (refused.status.as_u16(), &*refused.problem()),
+                (400, "invalid-request")
+            );
+            assert!(
+                refused.text().contains(r#"\"all\": true"#),
+                "{}",
+                refused.text()
+            );
+        }
+    }
+    assert_eq!(api.all("/v1/deadLetters").await.0.len(), 1);
+    let all = api
+        .post(
+            "/v1/deadLetters:discard",
+            json!({"filter": {}, "all": true}),
+        )
+        .await;
+    assert_eq!(all.json()["discarded"], 1);
 }

@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::lab::{Act, LONG, Lab, Names, endpoint, guard, read_request, transport};
 use super::*;
-use crate::dispatch::guard::{Times, tls_config};
+use crate::dispatch::guard::{Steps, Times, tls_config};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const LOOPBACK: &[&str] = &["127.0.0.0/8"];
@@ -389,6 +389,71 @@ async fn only_a_certificate_that_is_trusted_in_date_and_of_the_host_is_taken() {
             }
         }
     }
+}
+
+async fn probe(transport: &Transport, endpoint: &Arc<Endpoint>) -> Probed {
+    let deadline = Instant::now() + LONG;
+    transport
+        .probe(endpoint, Method::HEAD, HeaderMap::new(), deadline)
+        .await
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_time_of_every_step_to_an_endpoint_with_tls() {
+    let (root, port) = tls_lab("hook.test", (2020, 2100)).await;
+    // The first address is refused by the guard: the second takes the connection.
+    let names = Names::of(&[("hook.test", &[&["10.0.0.1", "127.0.0.1"]])]);
+    let tls = Arc::new(tls_config(&[root]).unwrap());
+    let transport = Transport::new(Guard::new(names, tls, Arc::default(), Times::default()));
+    let endpoint = Arc::new(endpoint(&format!("https://hook.test:{port}/"), LOOPBACK));
+    let Probed {
+        steps,
+        first_byte,
+        result,
+    } = probe(&transport, &endpoint).await;
+    assert_eq!(result.unwrap().as_u16(), 200);
+    assert_eq!(
+        (steps.addresses, steps.tls_version),
+        (Some(2), Some("TLSv1.3"))
+    );
+    assert_eq!(steps.address, Some(([127, 0, 0, 1], port).into()));
+    assert!(steps.dns.is_some() && steps.connect.is_some() && steps.tls.is_some());
+    assert!(first_byte.is_some());
+}
+
+#[tokio::test]
+async fn a_probe_has_a_connection_of_its_own_and_leaves_none() {
+    let mut lab = Lab::start(Act::Answer(OK)).await;
+    let (transport, endpoint) = (transport(), Arc::new(endpoint(&lab.url(), LOOPBACK)));
+    send(&transport, &endpoint).await.unwrap();
+    let probed = probe(&transport, &endpoint).await;
+    assert!(
+        probed.steps.connect.is_some() && probed.steps.dns.is_none() && probed.steps.tls.is_none()
+    );
+    send(&transport, &endpoint).await.unwrap();
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        connections.push(lab.requests.recv().await.unwrap().0);
+    }
+    assert_eq!(connections, [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_probe_reports_how_far_it_got() {
+    let names = Names::of(&[("hook.test", &[&["10.0.0.1"]])]);
+    let transport = Transport::new(guard(names, vec![]));
+    let url = "https://hook.test/";
+    let probed = probe(&transport, &Arc::new(endpoint(url, &[]))).await;
+    assert_eq!(probed.result.unwrap_err().failure, Failure::Blocked);
+    assert!(probed.steps.dns.is_some() && probed.first_byte.is_none());
+    assert_eq!(
+        (probed.steps.addresses, probed.steps.connect),
+        (Some(1), None)
+    );
+    let nowhere = Arc::new(endpoint("https://nowhere.test/", &[]));
+    let probed = probe(&transport, &nowhere).await;
+    assert_eq!(probed.result.unwrap_err().failure, Failure::Dns);
+    assert_eq!(probed.steps, Steps::default());
 }
 
 #[tokio::test]

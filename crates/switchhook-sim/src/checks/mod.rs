@@ -1,0 +1,85 @@
+//! What must always hold, and the books that it is checked against.
+//!
+//! The books ([`Ledger`], [`Gates`]) are kept from what really happened: what became durable, and what
+//! went to the endpoints. They never ask the engine for its opinion. Each check is a function of its own,
+//! named after what it claims; the first one that fails ends the world with a [`Violation`].
+//!
+//! * `commit`: at every commit; nothing is lost, nothing is in two places (I1, I10, I12, letters)
+//! * `attempt`: at the start and end of every attempt (I3, I4, I8)
+//! * `gate`: the same, for an endpoint as a whole (I6, I8)
+//! * `audit`: the store's own content against the books, at every restart and at the end (I1, I12)
+//! * `progress`: nothing that could go on stands still; all work ends (I2, progress, bounds)
+
+mod attempt;
+mod audit;
+mod commit;
+mod gate;
+mod ledger;
+mod progress;
+
+use std::fmt;
+
+pub(crate) use attempt::{Ending, Starting};
+pub(crate) use commit::Commit;
+pub(crate) use gate::Gates;
+pub(crate) use ledger::{Identity, Ledger};
+pub(crate) use progress::{Idle, PATIENCE_MS};
+
+/// What must hold. The numbers are those of `facts/reliability.md` 4.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invariant {
+    /// I1: an acknowledged event is, for each subscription that takes it, somewhere.
+    Kept,
+    /// I2: once all is well again everything ends; nothing is given up early or goes on past its deadline.
+    SettledInTime,
+    /// I3: no attempt while one is under way or not recorded, or after a recorded end.
+    NoRepeat,
+    /// I4: no more counted attempts than the policy allows.
+    AttemptLimit,
+    /// I6: no more requests under way to an endpoint than its concurrency.
+    SlotLimit,
+    /// I8: no attempt before `Retry-After` or the schedule allows it.
+    NotEarly,
+    /// I10: one identity within its window is one event.
+    OneEvent,
+    /// I12: every delivery is in exactly one place, and the numbers add up.
+    OnePlace,
+    /// Nothing in memory grows beyond its stated bound.
+    Bounds,
+    /// Work that could be done is not left lying.
+    Progress,
+    /// Every dead letter of a foreign event has its one event that tells of it.
+    Letters,
+    /// A request goes where the plan in force says.
+    AsPlanned,
+}
+
+/// An invariant that did not hold, with the facts.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// What was found, and what was expected.
+    pub facts: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.invariant, self.facts)
+    }
+}
+
+/// The result of a check.
+pub(crate) type Checked = Result<(), Violation>;
+
+/// Fails with `facts` unless `holds`.
+pub(crate) fn check(holds: bool, invariant: Invariant, facts: impl FnOnce() -> String) -> Checked {
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation {
+            invariant,
+            facts: facts(),
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! `switchhook event`: what was accepted, and what became of it everywhere.
+
+use clap::Subcommand;
+use switchhook_wire::api::{
+    AttemptView, DeliveryState, DeliveryView, EventQuery, EventView, PAGE_SIZE_MAX, TimelineView,
+};
+
+use crate::client::Client;
+use crate::config;
+use crate::exit::Outcome;
+use crate::output::{Output, cut, list, table};
+
+/// What to do with events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List events, newest first
+    List(Filter),
+    /// Show an event with its body
+    Get {
+        /// Event id, `evt_…`
+        id: String,
+    },
+    /// Show where an event is, and why: every delivery with its attempts
+    Timeline {
+        /// Event id, `evt_…`
+        id: String,
+    },
+}
+
+/// Which events. Everything that is set must hold.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Filter {
+    /// From this source
+    #[arg(long)]
+    source: Option<String>,
+    /// Of exactly this type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// With this ordering key, for example a conversation id
+    #[arg(long)]
+    key: Option<String>,
+    /// Accepted since: a time, or a span such as 15m
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Accepted before: a time, or a span such as 15m
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Most events to list
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+}
+
+/// Does it.
+pub(super) async fn run(command: Command, client: &Client, output: Output) -> Outcome {
+    match command {
+        Command::List(filter) => {
+            let query = EventQuery {
+                source: filter.source,
+                kind: filter.kind,
+                key: filter.key,
+                since: config::instant(filter.since.as_deref())?,
+                until: config::instant(filter.until.as_deref())?,
+                before: None,
+                page_size: Some(filter.limit.clamp(1, PAGE_SIZE_MAX)),
+            };
+            let events: Vec<EventView> =
+                client.list(&["v1", "events"], &query, filter.limit).await?;
+            list(output, &events, "events", events_table)
+        }
+        Command::Get { id } => {
+            let event: EventView = client.get(&["v1", "events", &id]).await?;
+            output.show(&event, event_text)
+        }
+        Command::Timeline { id } => {
+            let timeline: TimelineView = client.get(&["v1", "events", &id, "timeline"]).await?;
+            output.show(&timeline, timeline_text)
+        }
+    }
+}
+
+fn events_table(events: &[EventView]) -> String {
+    let rows = events.iter().map(|event| {
+        [
+            event.received_at.clone(),
+            event.id.clone(),
+            cut(&event.source, 24),
+            cut(&event.kind, 48),
+            cut(event.key.as_deref().unwrap_or("-"), 40),
+            event.body_bytes.to_string(),
+        ]
+    });
+    table(
+        ["RECEIVED", "EVENT", "SOURCE", "TYPE", "KEY", "BYTES"],
+        rows,
+    )
+}
+
+fn event_text(event: &EventView) -> String {
+    let mut text = event_head(event);
+    for (name, value) in &event.headers {
+        text.push_str(&format!("  {}: {}\n", cut(name, 64), cut(value, 200)));
+    }
+    match (&event.body, &event.body_base64) {
+        (Some(body), _) => text.push_str(&format!("\n{body:#}\n")),
+        (None, Some(base64)) => text.push_str(&format!("\nbase64: {base64}\n")),
+        (None, None) => {}
+    }
+    text
+}
+
+fn event_head(event: &EventView) -> String {
+    let key = event
+        .key
+        .as_deref()
+        .map(|key| format!("  key {}", cut(key, 64)));
+    format!(
+        "{}  {}  {}{}  {} bytes at {}\n",
+        event.id,
+        cut(&event.source, 64),
+        cut(&event.kind, 128),
+        key.unwrap_or_default(),
+        event.body_bytes,
+        event.received_at,
+    )
+}
+
+fn timeline_text(timeline: &TimelineView) -> String {
+    let mut text = event_head(&timeline.event);
+    for delivery in &timeline.deliveries {
+        if delivery.state != DeliveryState::NotMatched {
+            text.push_str(&delivery_text(delivery));
+        }
+    }
+    let others: Vec<_> = timeline
+        .deliveries
+        .iter()
+        .filter(|delivery| delivery.state == DeliveryState::NotMatched)
+        .map(|delivery| delivery.subscription.as_str())
+        .collect();
+    if !others.is_empty() {
+        text.push_str(&format!("\nnot taken by {}\n", others.join(", ")));
+    }
+    text
+}
+
+fn delivery_text(delivery: &DeliveryView) -> String {
+    let mut text = format!(
+        "\n{} -> {}  {}  {}\n",
+        delivery.subscription,
+        delivery.endpoint,
+        delivery.state.name(),
+        delivery.id
+    );
+    for attempt in &delivery.attempts {
+        text.push_str(&format!("  {}\n", attempt_line(attempt)));
+    }
+    text.push_str(&format!("  {}\n", cut(&delivery.why, 400)));
+    text
+}
+
+/// One attempt: `attempt 2  503  30 ms  retry by default: 5xx, next at …`.
+pub(super) fn attempt_line(attempt: &AttemptView) -> String {
+    let replay = match attempt.chain {
+        0 => String::new(),
+        chain => format!(" of replay {chain}"),
+    };
+    let mut text = format!(
+        "attempt {}{replay}  {}  {} ms  {} by {}",
+        attempt.n,
+        result_word(attempt),
+        attempt.duration_ms,
+        attempt.verdict,
+        attempt.rule,
+    );
+    if let Some(next) = &attempt.next_at {
+        text.push_str(&format!(", next at {next}"));
+    }
+    if let Some(detail) = &attempt.detail {
+        text.push_str(&format!("  ({})", cut(detail, 120)));
+    }
+    text
+}
+
+/// What came back: a status, or the word for why nothing did.
+pub(super) fn result_word(attempt: &AttemptView) -> String {
+    match (attempt.status, &attempt.error) {
+        (Some(status), _) => status.to_string(),
+        (None, Some(error)) => error.clone(),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_timeline_shows_each_delivery_with_its_attempts_and_why() {
+        let timeline: TimelineView = serde_json::from_value(json!({
+            "event": {"id": "evt_1", "offset": 1, "source": "web", "type": "Text", "key": "c1",
+                "receivedAt": "2026-11-20T12:00:00.000Z", "headers": {}, "bodyBytes": 12},
+            "deliveries": [
+                {"id": "dlv_1", "subscription": "web-to-wfm", "endpoint": "wfm", "state": "waiting", "chain": 0,
+                 "attempts": [{"chain": 0, "n": 1, "endpoint": "wfm", "at": "2026-11-20T12:00:00.001Z",
+                    "durationMs": 30, "status": 503, "rule": "default: 5xx", "verdict": "retry",
+                    "detail": "busy\u{1b}[2J", "nextAt": "2026-11-20T12:00:01.000Z"}],
+                 "why": "it waits for attempt 2"},
+                {"id": "dlv_2", "subscription": "other", "endpoint": "crm", "state": "not-matched", "chain": 0,
+                 "attempts": [], "why": "the type is not taken"},
+            ],
+        }))
+        .unwrap();
+        insta::assert_snapshot!(timeline_text(&timeline), @r"
+        evt_1  web  Text  key c1  12 bytes at 2026-11-20T12:00:00.000Z
+
+        web-to-wfm -> wfm  waiting  dlv_1
+          attempt 1  503  30 ms  retry by default: 5xx, next at 2026-11-20T12:00:01.000Z  (busy [2J)
+          it waits for attempt 2
+
+        not taken by other
+        ");
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line: which commands there are, and who does each.
+//!
+//! One file for each group of commands. A command takes its arguments and an [`Output`], and returns
+//! nothing or a [`Failure`]. The examples of every `--help` stand in [`examples`] and are themselves tested.
+
+mod bench;
+mod check;
+mod demo;
+mod dlq;
+mod event;
+mod examples;
+mod policy;
+mod resource;
+mod send;
+mod serve;
+mod sim;
+mod store;
+mod tail;
+mod version;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::client::{Client, SERVER_DEFAULT};
+use crate::config;
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
+
+/// The webhook layer for Genesys Cloud: takes signed events in, stores them, and delivers them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "switchhook",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Print results as JSON, one value on each line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing on stderr but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Use no colour (also: NO_COLOR)
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Admin address of the gateway (also: SWITCHHOOK_SERVER) [default: http://127.0.0.1:8081]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// File with the API token (also: SWITCHHOOK_TOKEN, the token itself)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Global {
+    /// A client of the gateway that the flags and the environment name.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let server = self
+            .server
+            .clone()
+            .or_else(|| config::setting("SWITCHHOOK_SERVER"));
+        let token = config::token(self.token_file.as_deref())?;
+        let server = server.as_deref().unwrap_or(SERVER_DEFAULT);
+        Ok(Client::new(server, token.as_deref())?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch it work: gateway, event source and three receivers in one process
+    Demo(demo::Args),
+    /// Run the gateway
+    Serve(serve::Args),
+    /// Send a signed test event through a source
+    Send(send::Args),
+    /// Watch attempts as they happen
+    Tail(tail::Args),
+    /// Check a configuration file: all problems at once
+    Check(check::Args),
+    /// Retry policies, and the schedule that each gives
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Ways in
+    #[command(subcommand)]
+    Source(resource::Action<resource::SourceFlags>),
+    /// Where deliveries go
+    #[command(subcommand)]
+    Endpoint(resource::EndpointCommand),
+    /// Which events go where
+    #[command(subcommand)]
+    Subscription(resource::Action<resource::SubscriptionFlags>),
+    /// Names of secrets, and where their values come from
+    #[command(subcommand)]
+    Secret(resource::SecretCommand),
+    /// Accepted events and what became of them
+    #[command(subcommand)]
+    Event(event::Command),
+    /// Dead letters: deliveries that were given up
+    #[command(subcommand)]
+    Dlq(dlq::Command),
+    /// The store: state, proof, copies
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Measure events per second, latencies, CPU and memory on this machine
+    Bench(bench::Args),
+    /// A process of the bench
+    #[command(subcommand, hide = true)]
+    BenchRole(bench::Role),
+    /// Simulate what stands around a gateway
+    #[command(subcommand)]
+    Sim(sim::Command),
+    /// Print the version, and that of the gateway with --server
+    Version,
+}
+
+/// The command line with the examples of every command.
+fn command() -> clap::Command {
+    examples::attach(Cli::command())
+}
+
+/// Reads the command line.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+}
+
+/// Does what the command line says.
+pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Demo(args) => demo::run(args, output).await,
+        Command::Serve(args) => serve::run(args, output).await,
+        Command::Send(args) => send::run(args, &global.client()?, output).await,
+        Command::Tail(args) => tail::run(args, &global.client()?, output).await,
+        Command::Check(args) => check::run(&args, output),
+        Command::Policy(command) => policy::run(command, &global, output).await,
+        Command::Source(action) => action.run(&global.client()?, output).await,
+        Command::Endpoint(command) => command.run(&global.client()?, output).await,
+        Command::Subscription(action) => action.run(&global.client()?, output).await,
+        Command::Secret(command) => command.run(&global.client()?, output).await,
+        Command::Event(command) => event::run(command, &global.client()?, output).await,
+        Command::Dlq(command) => dlq::run(command, &global.client()?, output).await,
+        Command::Store(command) => store::run(command, &global, output).await,
+        Command::Bench(args) => bench::run(args, output).await,
+        Command::BenchRole(role) => bench::run_role(role, output).await,
+        Command::Sim(command) => sim::run(command, output).await,
+        Command::Version => version::run(&global, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+}
