@@ -4,9 +4,9 @@
 //! the cursor of every subscription, and only then do the listeners open. So nothing that is accepted
 //! can be missed by a subscription that was there.
 //!
-//! Order of the stop: `/readyz` turns to 503, the listeners stop accepting and finish what is under way,
-//! dispatch starts nothing new and waits for what is under way, the store commits and closes. A second
-//! signal, or a kill, at any point is as safe as a power cut.
+//! Order of the stop: `/readyz` turns to 503, the ingest listener stops accepting and finishes what is
+//! under way, dispatch starts nothing new and waits for what is under way, the admin listener ends, the
+//! store commits and closes. A second signal, or a kill, at any point is as safe as a power cut.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -102,8 +102,9 @@ pub struct Running {
     pub new_token: Option<String>,
     gateway: Arc<Gateway>,
     fatal: mpsc::UnboundedReceiver<Error>,
-    shutdown: watch::Sender<bool>,
-    listeners: Vec<JoinHandle<listen::Drained>>,
+    ingest_listener: Listener,
+    /// `None` when both share one.
+    admin_listener: Option<Listener>,
     clock_watch: JoinHandle<()>,
 }
 
@@ -233,18 +234,20 @@ impl Running {
         self.gateway.closing.store(true, Ordering::Relaxed);
         let under_way = self.gateway.dispatch.snapshot().await.unwrap_or_default();
         observe::log::stopping(under_way.in_flight.values().sum());
-        let _all_gone = self.shutdown.send(true);
         let gateway = self.gateway.clone();
+        let (ingest, admin) = (self.ingest_listener, self.admin_listener);
         let ended = tokio::time::timeout(drain, async {
-            for listener in &mut self.listeners {
-                let _ended = listener.await;
-            }
+            ingest.stop().await;
             gateway.dispatch.drain().await
         });
         if ended.await.is_err() {
             tracing::warn!(
                 "requests were still under way at the end of the drain; they will be sent again"
             );
+        }
+        if let Some(admin) = admin {
+            // Probes were told 503 until now; a stream that nobody ends must not hold up the stop.
+            let _cut_off = tokio::time::timeout(ADMIN_GRACE, admin.stop()).await;
         }
         self.clock_watch.abort();
         let store = self.gateway.store.clone();
@@ -253,6 +256,9 @@ impl Running {
         self.fatal.try_recv().map_or(Ok(()), Err)
     }
 }
+
+/// How long requests to the API may take to end once everything else has ended.
+const ADMIN_GRACE: Duration = Duration::from_millis(500);
 
 async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
     let dir = config.server.data_dir.clone();
@@ -297,7 +303,8 @@ struct Listeners {
 impl Listeners {
     async fn bind(config: &Config) -> Result<Self, StartError> {
         let ingest = bind(config.server.ingest).await?;
-        let shared = config.server.admin == config.server.ingest;
+        // Port 0 stands for any free port, so two of them are not the same.
+        let shared = config.server.admin == config.server.ingest && config.server.admin.port() != 0;
         let admin = if shared {
             None
         } else {
@@ -327,37 +334,29 @@ impl Listeners {
         fatal: mpsc::UnboundedReceiver<Error>,
         new_token: Option<String>,
     ) -> Running {
-        let (shutdown, stopping) = watch::channel(false);
         let router = control::router(gateway.clone());
-        let (ingest_address, mut listeners) = (self.ingest.1, Vec::new());
+        let ingest_address = self.ingest.1;
         let admin_address = self
             .admin
             .as_ref()
             .map_or(ingest_address, |(_, address)| *address);
-        let limits = self.limits.clone();
-        let ingest = gateway.ingest.clone();
-        if let Some((socket, _)) = self.admin {
-            listeners.push(tokio::spawn(serve_admin(
-                socket,
-                limits.clone(),
-                router,
-                stopping.clone(),
-            )));
-            listeners.push(tokio::spawn(serve_ingest(
-                self.ingest.0,
-                limits,
-                ingest,
-                stopping,
-            )));
-        } else {
-            listeners.push(tokio::spawn(serve_both(
-                self.ingest.0,
-                limits,
-                ingest,
-                router,
-                stopping,
-            )));
-        }
+        let (limits, ingest) = (self.limits, gateway.ingest.clone());
+        let (ingest_listener, admin_listener) = match self.admin {
+            Some((socket, _)) => {
+                let own = limits.clone();
+                let admin = Listener::spawn(|stopping| serve_admin(socket, own, router, stopping));
+                let ingest = Listener::spawn(|stopping| {
+                    serve_ingest(self.ingest.0, limits, ingest, stopping)
+                });
+                (ingest, Some(admin))
+            }
+            None => {
+                let both = Listener::spawn(|stopping| {
+                    serve_both(self.ingest.0, limits, ingest, router, stopping)
+                });
+                (both, None)
+            }
+        };
         let (steps_in, steps) = mpsc::channel(1);
         tokio::spawn(gateway.clone().follow_clock(steps));
         let clock_watch = tokio::spawn(watch_steps(gateway.clock, STEP_INTERVAL, steps_in));
@@ -372,10 +371,35 @@ impl Listeners {
             new_token,
             gateway,
             fatal,
-            shutdown,
-            listeners,
+            ingest_listener,
+            admin_listener,
             clock_watch,
         }
+    }
+}
+
+/// A listener that serves, and how to end it.
+struct Listener {
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<listen::Drained>,
+}
+
+impl Listener {
+    fn spawn<F>(serve: impl FnOnce(watch::Receiver<bool>) -> F) -> Self
+    where
+        F: Future<Output = listen::Drained> + Send + 'static,
+    {
+        let (stop, stopping) = watch::channel(false);
+        Self {
+            stop,
+            serving: tokio::spawn(serve(stopping)),
+        }
+    }
+
+    /// Stops accepting; returns when what was under way has ended.
+    async fn stop(self) {
+        let _ended_already = self.stop.send(true);
+        let _panicked = self.serving.await;
     }
 }
 

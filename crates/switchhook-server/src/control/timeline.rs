@@ -14,6 +14,7 @@ use switchhook_core::event::Event;
 use switchhook_core::id::{DeliveryId, Offset};
 use switchhook_core::subscription::Subscription;
 use switchhook_core::time::UnixMs;
+use switchhook_store::Store;
 use switchhook_store::query::History;
 use switchhook_wire::api::time::rfc3339;
 use switchhook_wire::api::{
@@ -31,10 +32,11 @@ pub(super) async fn show(
 ) -> Answer {
     Params::of(&uri).finish()?;
     let event = events::find(&control, &id).await?;
-    // Cursors before rows: a delivery that settles in between shows its row, not a cursor that has passed it.
-    let cursors = control.gateway.dispatch.snapshot().await?.cursors;
     let offset = event.offset;
-    let history = control.read(move |store| store.history(offset)).await?;
+    // Cursors before rows, and both from the disk: dispatch's own cursor runs ahead of its rows, and a delivery
+    // that settles in between must show its row, not a cursor that has passed it.
+    let read = move |store: &dyn Store| Ok((store.cursors()?, store.history(offset)?));
+    let (cursors, history) = control.read(read).await?;
     let plan = control.gateway.plan.load();
     let traces = traces(&history, plan.subscriptions.keys());
     let now = control.gateway.clock.now();
