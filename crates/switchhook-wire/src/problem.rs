@@ -110,7 +110,7 @@ kinds! {
     /// More events than one batch may hold.
     BatchTooLarge = "batch-too-large", 413, "the batch holds too many events";
     /// One identity, two bodies.
-    DedupConflict = "dedup-conflict", 409, "another event with this identity was accepted before";
+    DedupConflict = "dedup-conflict", 409, "an identity was used for two different events";
     /// More is under way than may be.
     Overloaded = "overloaded", 503, "the gateway is overloaded";
     /// No room for new events.

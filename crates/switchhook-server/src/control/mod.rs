@@ -14,6 +14,11 @@
 //! It decides nothing about deliveries: it reads what the store holds and writes batches. Every refusal is a problem
 //! (`answer`). Bounds: pages of at most 500, bodies of `request::BODY_BYTES_MAX`, `READS_MAX` reads of the store at
 //! once with `paging::READ_BYTES_MAX` each, bulk actions and exports in chunks.
+//!
+//! Whoever has a token is an operator of this gateway and is trusted as one: attempts, dead letters, timelines, figures and
+//! probes tell `blocked` (refused by the address guard) from `connect`, since the two are mended in different places.
+//! SEC-13 is about those who may set a URL and are not operators: no text, which receivers' people may get to see, tells
+//! the two apart, and senders at ingest learn nothing of endpoints. An API for such tenants must show `connect` for both.
 
 mod answer;
 mod bulk;

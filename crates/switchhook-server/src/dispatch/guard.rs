@@ -9,7 +9,8 @@
 //! list that names the very address (`/32` or `/128`) permits it: a wider range was meant for its neighbours.
 //!
 //! A blocked address and a refused connection give the same text (SEC-13): who may set a URL must not learn from it
-//! what listens inside. The [`Failure`] tells them apart, because they are retried differently, and the log has the reason.
+//! what listens inside. The [`Failure`] tells them apart, because they are retried differently, and the log has the reason;
+//! so does the management API, whose readers are operators (see `control`).
 //!
 //! Bounds: [`ADDRESSES_MAX`] addresses tried, [`LOOKUPS_MAX`] lookups at once, a time for each step.
 

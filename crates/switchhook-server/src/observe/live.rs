@@ -1,5 +1,6 @@
 //! The figures that people watch: for `GET /v1/stats` and the table of the demo.
 
+use switchhook_core::event::OWN_SOURCE;
 use switchhook_core::time::UnixMs;
 use switchhook_wire::api::time::rfc3339;
 use switchhook_wire::api::{FlowStats, SourceStats, StatsView, TotalStats};
@@ -19,7 +20,7 @@ pub(super) fn stats(meters: &Meters, reading: &Reading, now: UnixMs, now_us: u64
     }
 }
 
-/// Each configured source.
+/// Each source that takes requests; the gateway's own events come by no request.
 pub(super) fn sources(meters: &Meters, now_us: u64) -> Vec<SourceStats> {
     let flow = |(name, meter): (&str, &Source)| SourceStats {
         name: name.to_owned(),
@@ -29,7 +30,11 @@ pub(super) fn sources(meters: &Meters, now_us: u64) -> Vec<SourceStats> {
         duplicates: meter.duplicates.get(),
         rejected: rejected(meter),
     };
-    meters.sources.configured().map(flow).collect()
+    let asked = meters.sources.configured();
+    asked
+        .filter(|(name, _)| *name != OWN_SOURCE)
+        .map(flow)
+        .collect()
 }
 
 fn totals(meters: &Meters, reading: &Reading) -> TotalStats {

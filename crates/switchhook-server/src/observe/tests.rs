@@ -5,6 +5,7 @@ use std::sync::Arc;
 use switchhook_core::delivery::{Attempt, DeadReason, DeliveryKey, Failure, OutcomeKind, Verdict};
 use switchhook_core::event::Event;
 use switchhook_core::id::{EventId, Offset};
+use switchhook_store::query::Counts;
 use switchhook_wire::config::load_toml;
 
 use super::*;
@@ -179,6 +180,28 @@ fn each_metric_is_described_once_and_named_with_its_prefix() {
         line.starts_with("# TYPE switchhook_") || line.starts_with("# TYPE process_")
     };
     assert!(types.len() > 15 && types.iter().all(named), "{types:?}");
+}
+
+#[test]
+fn what_waits_and_what_is_held_are_counted_apart() {
+    let observe = observe(&plan(&["crm"]));
+    let counts = Counts {
+        waiting: [("a".into(), 5), ("b".into(), 2)].into(),
+        held: [("a".into(), 3)].into(),
+        ..Counts::default()
+    };
+    let reading = Reading {
+        counts: Arc::new(counts),
+        routes: [("a".into(), "crm".into()), ("b".into(), "crm".into())].into(),
+        ..Reading::default()
+    };
+    let text = observe.metrics(reading.clone());
+    for (state, count) in [("waiting", 4), ("held", 3)] {
+        let line = format!(r#"queue_events{{subscription="other",state="{state}"}} {count}"#);
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    let endpoint = &observe.live_view(&reading).endpoints[0];
+    assert_eq!((endpoint.waiting, endpoint.held), (7, 3));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::codes;
-use super::declared::check_name;
+use super::name::check_name;
 use super::read::{Item, Report, Table};
 
 /// Where the gateway listens and keeps its data.

@@ -15,6 +15,7 @@ mod endpoint;
 mod gateway;
 mod interpolate;
 mod masking;
+mod name;
 mod node;
 mod policy;
 mod preset;
@@ -32,9 +33,10 @@ use switchhook_core::plan::Plan;
 use toml::de::DeTable;
 
 pub use codes::Severity;
-pub use declared::{ApiResource, Declared, Kind, Listed, Merged, Origin, is_name, secrets_in};
+pub use declared::{ApiResource, Declared, Kind, Listed, Merged, Origin};
 pub use gateway::{Durability, SecretOrigin, Server, Store};
 pub use interpolate::Env;
+pub use name::{is_name, secrets_in};
 pub use policy::{STANDARD, standard};
 pub use problem::{Place, Problem, Snippet, render, render_all};
 
