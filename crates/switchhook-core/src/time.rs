@@ -13,6 +13,12 @@ impl UnixMs {
         Self(self.0.saturating_add(delay_ms))
     }
 
+    /// The instant `back_ms` earlier; stops at 1970.
+    #[must_use]
+    pub const fn minus_ms(self, back_ms: u64) -> Self {
+        Self(self.0.saturating_sub(back_ms))
+    }
+
     /// Milliseconds from `earlier` to `self`, 0 when `earlier` is in fact later.
     #[must_use]
     pub const fn since_ms(self, earlier: Self) -> u64 {

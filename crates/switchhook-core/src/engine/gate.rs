@@ -23,22 +23,7 @@ struct Gate {
     endpoint: Option<Arc<Endpoint>>,
     in_flight: usize,
     closed_until: UnixMs,
-    /// When that was asked for.
-    closed_at: UnixMs,
     waiters: VecDeque<LaneId>,
-}
-
-impl Gate {
-    /// Keeps the pause right when the clock goes back: it is never longer than what was asked for,
-    /// counted from now, and once over it stays over.
-    fn follow(&mut self, now: UnixMs) {
-        if self.closed_until <= now {
-            self.closed_until = UnixMs(0);
-        } else if now < self.closed_at {
-            self.closed_until = now.plus_ms(self.closed_until.since_ms(self.closed_at));
-            self.closed_at = now;
-        }
-    }
 }
 
 /// Whether an attempt may start.
@@ -92,7 +77,6 @@ impl Gates {
                         endpoint: Some(endpoint.clone()),
                         in_flight: 0,
                         closed_until: UnixMs(0),
-                        closed_at: UnixMs(0),
                         waiters: VecDeque::new(),
                     },
                 );
@@ -110,7 +94,6 @@ impl Gates {
         let Some(gate) = self.gates.get_mut(&id) else {
             return Admission::Gone;
         };
-        gate.follow(now);
         let Some(endpoint) = &gate.endpoint else {
             return Admission::Gone;
         };
@@ -134,7 +117,6 @@ impl Gates {
     /// The lane that waited longest, if there is a slot for it.
     pub(super) fn pass_on(&mut self, id: GateId, now: UnixMs) -> Option<LaneId> {
         let gate = self.gates.get_mut(&id)?;
-        gate.follow(now);
         let slots = gate
             .endpoint
             .as_ref()
@@ -147,12 +129,16 @@ impl Gates {
     }
 
     /// Lets nothing start before `until`. An earlier time does not shorten a later one.
-    pub(super) fn close_until(&mut self, id: GateId, until: UnixMs, now: UnixMs) {
+    pub(super) fn close_until(&mut self, id: GateId, until: UnixMs) {
         if let Some(gate) = self.gates.get_mut(&id) {
-            gate.follow(now);
-            if until > gate.closed_until {
-                (gate.closed_until, gate.closed_at) = (until, now);
-            }
+            gate.closed_until = gate.closed_until.max(until);
+        }
+    }
+
+    /// The clock went back: what is left of each pause stays as long as it is.
+    pub(super) fn clock_went_back(&mut self, by_ms: u64) {
+        for gate in self.gates.values_mut() {
+            gate.closed_until = gate.closed_until.minus_ms(by_ms);
         }
     }
 

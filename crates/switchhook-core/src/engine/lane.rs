@@ -264,7 +264,13 @@ impl Lane {
             .filter(|at| !self.retired && !self.reading_due && *at > now)
     }
 
-    pub(super) fn take_due(&mut self, rows: Vec<(Waiting, Arc<Event>)>, next_due: Option<UnixMs>) {
+    /// Takes in rows that were read as due. Those that are not, since the clock went back, stay.
+    pub(super) fn take_due(
+        &mut self,
+        rows: Vec<(Waiting, Arc<Event>)>,
+        next_due: Option<UnixMs>,
+        now: UnixMs,
+    ) {
         self.reading_due = false;
         if self.retired {
             return;
@@ -275,7 +281,9 @@ impl Lane {
             next_due
         };
         for (row, event) in rows {
-            if self.taken.insert(event.offset) {
+            if row.due_at > now {
+                self.look_at(row.due_at);
+            } else if self.taken.insert(event.offset) {
                 let standing = Standing::of(&row);
                 self.due.push_back(Pending {
                     event,
@@ -284,6 +292,11 @@ impl Lane {
                 });
             }
         }
+    }
+
+    /// A row is due at `at`.
+    fn look_at(&mut self, at: UnixMs) {
+        self.next_due = Some(self.next_due.map_or(at, |next| next.min(at)));
     }
 
     /// Rows were written behind the engine's back: look again at once.
@@ -304,7 +317,7 @@ impl Lane {
         {
             self.taken.remove(&release.offset);
             if let Some(at) = release.due_at {
-                self.next_due = Some(self.next_due.map_or(at, |next| next.min(at)));
+                self.look_at(at);
             }
             self.releases.pop_front();
             released = true;

@@ -193,7 +193,7 @@ pub struct Engine {
     /// Results in each batch that is on its way.
     on_the_way: VecDeque<(u64, usize)>,
     draining: bool,
-    /// As last polled.
+    /// As last told.
     now: UnixMs,
 }
 
@@ -269,7 +269,7 @@ impl Engine {
         let Some(lane) = self.lanes.get_mut(&id) else {
             return;
         };
-        lane.take_due(rows, next_due);
+        lane.take_due(rows, next_due, self.now);
         lane.release(self.committed);
         self.wake(id);
     }
@@ -310,9 +310,8 @@ impl Engine {
     ///
     /// Hand the batches to the store in the order they are taken.
     pub fn take_records(&mut self, now: UnixMs) -> Option<(u64, Records)> {
-        // More than the interval means that the clock went back.
-        let early = (1..=CURSOR_FLUSH_MS).contains(&self.cursor_flush_at.since_ms(now));
-        if self.records.is_empty() && (self.moved.is_empty() || early) {
+        self.see(now);
+        if self.records.is_empty() && (self.moved.is_empty() || now < self.cursor_flush_at) {
             return None;
         }
         for id in std::mem::take(&mut self.moved) {
@@ -368,9 +367,23 @@ impl Engine {
         }
     }
 
+    /// Takes note of the time. Where the clock went back, pauses go back with it: no wait may grow.
+    fn see(&mut self, now: UnixMs) {
+        let back_ms = self.now.since_ms(now);
+        self.now = now;
+        if back_ms > 0 {
+            self.gates.clock_went_back(back_ms);
+            self.cursor_flush_at = self.cursor_flush_at.minus_ms(back_ms);
+            let all: Vec<LaneId> = self.lanes.keys().copied().collect();
+            for id in all {
+                self.wake(id);
+            }
+        }
+    }
+
     /// What to do next, or `None` when there is nothing until something happens.
     pub fn poll(&mut self, now: UnixMs) -> Option<Command> {
-        self.now = now;
+        self.see(now);
         self.fire_timers(now);
         loop {
             if let Some(command) = self.commands.pop_front() {

@@ -16,6 +16,7 @@ impl Engine {
         outcome: &Outcome,
         now: UnixMs,
     ) -> Option<Judged> {
+        self.see(now);
         let flight = self.flights.remove(ticket)?;
         let delivery = DeliveryId::derive(flight.pending.event.id, &flight.subscription);
         let (next, judgement, pause) = next(
@@ -26,7 +27,7 @@ impl Engine {
             now,
         );
         if let Some(until) = pause {
-            self.gates.close_until(flight.gate, until, now);
+            self.gates.close_until(flight.gate, until);
         }
         let attempt = self.record(&flight, outcome, &next, judgement.rule, now);
         if let Some(lane) = self.lanes.get_mut(&flight.lane) {

@@ -19,8 +19,6 @@ struct Gate {
     forward_ms: u64,
     /// By then it is open again for certain.
     open_by_ms: u64,
-    /// When a request last left.
-    used_at_ms: u64,
 }
 
 /// All endpoints, by name, as the present process must treat them.
@@ -44,19 +42,13 @@ impl Gates {
     }
 
     /// I6: a request leaves only while fewer are under way than the endpoint takes.
-    pub(crate) fn within_concurrency(
-        &mut self,
-        endpoint: &Arc<str>,
-        plan: &Plan,
-        now_ms: u64,
-    ) -> Checked {
+    pub(crate) fn within_concurrency(&mut self, endpoint: &Arc<str>, plan: &Plan) -> Checked {
         let slots = plan
             .endpoints
             .get(endpoint)
             .map_or(0, |endpoint| usize::from(endpoint.concurrency));
         let gate = self.0.entry(endpoint.clone()).or_default();
         gate.in_flight += 1;
-        gate.used_at_ms = now_ms;
         gate.full = gate.in_flight >= slots;
         let in_flight = gate.in_flight;
         check(in_flight <= slots, Invariant::SlotLimit, || {
@@ -110,15 +102,11 @@ impl Gates {
         gate.open_by_ms = gate.open_by_ms.max(now_ms + asked_ms);
     }
 
-    /// The wall clock went back: pauses may begin anew, but those that have been seen to be over.
-    /// None is longer than `longest_ms`.
-    pub(crate) fn jumped_back(&mut self, now_ms: u64, longest_ms: u64) {
-        for gate in self
-            .0
-            .values_mut()
-            .filter(|gate| gate.used_at_ms < gate.open_by_ms)
-        {
-            gate.open_by_ms = gate.open_by_ms.max(now_ms + longest_ms);
+    /// The wall clock went back. What is left of a pause may have been measured so long before.
+    pub(crate) fn jumped_back(&mut self, now_ms: u64, measured_ms: u64) {
+        let recent = |gate: &&mut Gate| gate.open_by_ms + measured_ms > now_ms;
+        for gate in self.0.values_mut().filter(recent) {
+            gate.open_by_ms += measured_ms;
         }
     }
 

@@ -57,7 +57,7 @@ impl World {
         })?;
         self.gates
             .not_before_retry_after(&name, now_ms, forward_ms)?;
-        self.gates.within_concurrency(&name, &self.plan, now_ms)?;
+        self.gates.within_concurrency(&name, &self.plan)?;
         let answer = self.answer(&name, start.endpoint.timeout_ms);
         self.queue.push(
             now_ms + answer.after_ms,

@@ -91,20 +91,18 @@ impl World {
                 if self.is_sabotaged(Sabotage::ReadLost) && chance(&mut self.entropy, 100) {
                     return Ok(());
                 }
-                let early_ms = if self.is_sabotaged(Sabotage::RowsEarly) {
-                    HOUR_MS / 6
-                } else {
-                    0
-                };
+                let early = self.is_sabotaged(Sabotage::RowsEarly);
                 let limit = Limit {
                     items: read.items,
                     bytes: read.bytes,
                 };
-                let until = read.until.plus_ms(early_ms);
-                let work = self
-                    .disk
-                    .store
-                    .due(&read.subscription, until, &read.skip, limit)?;
+                let until = read.until.plus_ms(if early { HOUR_MS / 6 } else { 0 });
+                let store = &self.disk.store;
+                let mut work = store.due(&read.subscription, until, &read.skip, limit)?;
+                if early {
+                    let rows = work.rows.iter_mut();
+                    rows.for_each(|(row, _)| row.due_at = row.due_at.min(read.until));
+                }
                 Message::Due(read.lane, read.subscription, work)
             }
         };

@@ -41,7 +41,7 @@ use disk::Disk;
 use intake::Intake;
 use message::{Message, Read};
 use operator::Config;
-use process::Process;
+use process::{Process, SLEEP_MAX_MS};
 use queue::Queue;
 use trace::Trace;
 
@@ -321,7 +321,7 @@ impl World {
         let by_ms = *self.entropy.pick(&steps).unwrap_or(&0);
         self.clock.jump(by_ms);
         if by_ms < 0 {
-            self.gates.jumped_back(self.clock.now_ms, 2 * HOUR_MS);
+            self.gates.jumped_back(self.clock.now_ms, SLEEP_MAX_MS);
         }
         self.note(
             if by_ms < 0 {

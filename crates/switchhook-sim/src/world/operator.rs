@@ -210,7 +210,6 @@ impl World {
         let filter = DeadFilter {
             endpoint: chance(&mut self.entropy, 300)
                 .then(|| name('e', index(self.entropy.below(endpoints))).to_string()),
-            since: None,
             ..DeadFilter::default()
         };
         let limit = Limit {

@@ -20,7 +20,7 @@ use crate::faults::{HOUR_MS, Sabotage};
 /// Most commands of one step; more would mean that the engine never rests.
 const COMMANDS_MAX: usize = 100_000;
 /// Longest sleep of the shell, in milliseconds; coarser than the gateway's, to save steps.
-const SLEEP_MAX_MS: u64 = HOUR_MS / 6;
+pub(super) const SLEEP_MAX_MS: u64 = HOUR_MS / 6;
 /// A stop in good order that takes longer ends like a crash, in milliseconds.
 const STOP_MAX_MS: u64 = 20_000;
 

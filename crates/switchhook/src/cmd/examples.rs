@@ -98,7 +98,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
         "source set",
         [
             "switchhook source set web --preset open-messaging --secret web",
-            "switchhook source set web --preset open-messaging --secret-file ./secrets/web",
+            "switchhook source set crm -f source.json",
         ],
     ),
     (
@@ -184,11 +184,28 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ),
     (
         "secret",
-        ["switchhook secret list", "switchhook secret list --json"],
+        [
+            "switchhook secret list",
+            "switchhook secret set web -f ./web-secret",
+        ],
     ),
     (
         "secret list",
         ["switchhook secret list", "switchhook secret list --json"],
+    ),
+    (
+        "secret set",
+        [
+            "switchhook secret set web -f ./web-secret",
+            "switchhook secret set web --data-dir /var/lib/switchhook",
+        ],
+    ),
+    (
+        "secret delete",
+        [
+            "switchhook secret delete web",
+            "switchhook secret delete web --yes",
+        ],
     ),
     (
         "event",

@@ -11,6 +11,7 @@ mod event;
 mod examples;
 mod policy;
 mod resource;
+mod secret;
 mod send;
 mod serve;
 mod sim;
@@ -102,9 +103,9 @@ enum Command {
     /// Which events go where
     #[command(subcommand)]
     Subscription(resource::Action<resource::SubscriptionFlags>),
-    /// Names of secrets, and where their values come from
+    /// Secrets: their names, and their values on this machine
     #[command(subcommand)]
-    Secret(resource::SecretCommand),
+    Secret(secret::Command),
     /// Accepted events and what became of them
     #[command(subcommand)]
     Event(event::Command),
@@ -149,7 +150,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Source(action) => action.run(&global.client()?, output).await,
         Command::Endpoint(command) => command.run(&global.client()?, output).await,
         Command::Subscription(action) => action.run(&global.client()?, output).await,
-        Command::Secret(command) => command.run(&global.client()?, output).await,
+        Command::Secret(command) => secret::run(command, &global, output).await,
         Command::Event(command) => event::run(command, &global.client()?, output).await,
         Command::Dlq(command) => dlq::run(command, &global.client()?, output).await,
         Command::Store(command) => store::run(command, &global, output).await,

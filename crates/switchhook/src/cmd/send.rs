@@ -106,10 +106,7 @@ pub(super) async fn run(args: Args, client: &Client, output: Output) -> Outcome 
         0 => Ok(()),
         n => Err(Failure::new(
             Code::Unavailable,
-            format!(
-                "{n} of {} events were not delivered everywhere in time",
-                args.count
-            ),
+            format!("{n} of {} events were not delivered everywhere", args.count),
         )
         .hint("`switchhook event timeline ID` shows where an event is, and why")),
     }
@@ -141,9 +138,8 @@ async fn only_source(client: &Client) -> Result<String, Failure> {
     match (names.next(), names.next()) {
         (Some(only), None) => Ok(only),
         (None, _) => Err(
-            Failure::new(Code::NotFound, "there is no source to send through").hint(
-                "add one: switchhook source set web --preset open-messaging --secret-file FILE",
-            ),
+            Failure::new(Code::NotFound, "there is no source to send through")
+                .hint("add one: switchhook source set web --preset open-messaging --secret web"),
         ),
         (Some(first), Some(second)) => {
             let others: Vec<_> = names.collect();

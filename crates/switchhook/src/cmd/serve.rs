@@ -5,7 +5,7 @@
 //! ends at once, which is as safe as a power cut. When the store fails, the process ends with exit code 74.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -42,11 +42,15 @@ pub(super) async fn run(args: Args, output: Output) -> Outcome {
         Instant::now(),
         Duration::from_millis(config.server.shutdown_drain_ms),
     );
-    let empty = config.plan.sources.is_empty();
+    let steps = config
+        .plan
+        .sources
+        .is_empty()
+        .then(|| first_steps(&config.server.data_dir));
     let mut running = start(config, output).await?;
     await_ready(&running).await?;
-    if empty {
-        output.say(FIRST_STEPS);
+    if let Some(steps) = steps {
+        output.say(&steps);
     }
     announce(&running, begun.elapsed(), output)?;
     let signal = tokio::select! {
@@ -141,14 +145,20 @@ fn announce(running: &Running, took: Duration, output: Output) -> Outcome {
 }
 
 /// How to get from an empty gateway to the first delivery, to be copied.
-const FIRST_STEPS: &str = "\
-no source is configured yet; with the token set, in another terminal:
+fn first_steps(data_dir: &Path) -> String {
+    let dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
+    format!(
+        "no source is configured yet; with the token set, in another terminal:
   switchhook sim endpoint crm=ok &
-  echo change-me | switchhook source set web --preset open-messaging --secret-file -
+  echo change-me | switchhook secret set web --data-dir {}
+  switchhook source set web --preset open-messaging --secret web
   switchhook endpoint set crm --url http://127.0.0.1:9000/crm --allow-private 127.0.0.0/8
   switchhook subscription set web-to-crm --source web --endpoint crm
   switchhook send web --wait
-";
+",
+        dir.display()
+    )
+}
 
 #[cfg(test)]
 mod tests {

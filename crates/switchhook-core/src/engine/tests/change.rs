@@ -24,13 +24,11 @@ fn after_the_clock_went_back_a_pause_is_no_longer_than_asked_for_and_a_past_one_
 fn after_the_clock_went_back_a_cursor_is_still_written_within_a_second() {
     let mut bench = Bench::new(plan(&[("s", "crm")], 1));
     bench.append("other", 1);
-    bench.starts();
-    bench.commit();
     bench.now = UnixMs(bench.now.0 - 24 * 60 * MINUTE_MS);
-    bench.append("other", 1);
     bench.starts();
+    bench.pass(1_000);
     bench.commit();
-    assert_eq!(bench.all.cursors.last(), Some(&("s".into(), Offset(3))));
+    assert_eq!(bench.all.cursors.last(), Some(&("s".into(), Offset(2))));
 }
 
 #[test]
@@ -101,4 +99,26 @@ fn an_event_from_before_the_clock_went_back_gets_a_row_that_is_due_at_once() {
     bench.status(&first[0], 200);
     let second = bench.starts();
     assert_eq!((second.len(), second[0].event.offset), (1, Offset(2)));
+}
+
+#[test]
+fn a_read_from_before_the_clock_went_back_starts_nothing_early() {
+    let mut bench = Bench::new(plan(&[("s", "crm")], 1));
+    bench.append("web", 1);
+    let first = bench.starts();
+    bench.status(&first[0], 500);
+    bench.commit();
+    bench.pass(MINUTE_MS);
+    let command = bench.engine.poll(bench.now);
+    let Some(Command::ReadDue(read)) = command else {
+        panic!("{command:?}")
+    };
+    bench.now = UnixMs(bench.now.0 - 24 * 60 * MINUTE_MS);
+    let rebased = bench.now.plus_ms(MINUTE_MS);
+    bench.rows.values_mut().for_each(|row| row.due_at = rebased);
+    assert!(bench.starts().is_empty());
+    bench.answer_due(&read);
+    assert!(bench.starts().is_empty());
+    bench.pass(MINUTE_MS);
+    assert_eq!(bench.starts().len(), 1);
 }

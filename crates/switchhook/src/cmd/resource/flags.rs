@@ -1,12 +1,7 @@
 //! The few flags that make the body of the commonest resources, in the shape of the configuration file.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::{Map, Value, json};
-
-use crate::config;
-use crate::exit::Failure;
 
 /// A kind of resource, and the flags that make a body of that kind.
 pub(crate) trait Flags: Args {
@@ -15,10 +10,7 @@ pub(crate) trait Flags: Args {
     /// Its place in the API.
     const PATH: &'static str;
     /// The members that the flags set; none when no flag was given.
-    ///
-    /// # Errors
-    /// When a file that a flag names cannot be read.
-    fn members(self) -> Result<Map<String, Value>, Failure>;
+    fn members(self) -> Map<String, Value>;
 }
 
 /// Members of an endpoint.
@@ -53,12 +45,9 @@ pub(crate) struct SourceFlags {
     /// How it proves itself, where the preset does not say: bearer, api-key, hmac, …
     #[arg(long, value_name = "SCHEME")]
     scheme: Option<String>,
-    /// Name of a secret of the configuration file that verifies; several while one rotates
+    /// Name of the secret that verifies; several while one rotates
     #[arg(long = "secret", value_name = "NAME")]
     secrets: Vec<String>,
-    /// File with the secret itself, which is then kept in the store; `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "secrets")]
-    secret_file: Option<PathBuf>,
     /// JSON pointer to the event type
     #[arg(long = "type", value_name = "POINTER")]
     kind: Option<String>,
@@ -114,7 +103,7 @@ impl Flags for EndpointFlags {
     const WORD: &'static str = "endpoint";
     const PATH: &'static str = "endpoints";
 
-    fn members(self) -> Result<Map<String, Value>, Failure> {
+    fn members(self) -> Map<String, Value> {
         let headers = self.headers.iter().map(|header| {
             let (name, value) = header.split_once(':').unwrap_or((header, ""));
             (name.trim().to_owned(), Value::from(value.trim()))
@@ -131,7 +120,7 @@ impl Flags for EndpointFlags {
         put(&mut members, "timeout", self.timeout);
         put(&mut members, "concurrency", self.concurrency);
         put(&mut members, "allow_private", some(self.allow_private));
-        Ok(members)
+        members
     }
 }
 
@@ -139,17 +128,12 @@ impl Flags for SourceFlags {
     const WORD: &'static str = "source";
     const PATH: &'static str = "sources";
 
-    fn members(self) -> Result<Map<String, Value>, Failure> {
-        let named = self
+    fn members(self) -> Map<String, Value> {
+        let secrets = self
             .secrets
             .iter()
-            .map(|name| format!("{{{{secret:{name}}}}}"));
-        let written = self
-            .secret_file
-            .map(|path| config::text(&path))
-            .transpose()?;
-        let written = written.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
-        let secrets = named.chain(written).collect();
+            .map(|name| format!("{{{{secret:{name}}}}}"))
+            .collect();
         let mut verify = Map::new();
         put(&mut verify, "scheme", self.scheme);
         put(&mut verify, "secrets", some(secrets));
@@ -162,7 +146,7 @@ impl Flags for SourceFlags {
         );
         put(&mut members, "type", self.kind);
         put(&mut members, "key", some(self.keys));
-        Ok(members)
+        members
     }
 }
 
@@ -170,13 +154,13 @@ impl Flags for SubscriptionFlags {
     const WORD: &'static str = "subscription";
     const PATH: &'static str = "subscriptions";
 
-    fn members(self) -> Result<Map<String, Value>, Failure> {
+    fn members(self) -> Map<String, Value> {
         let mut members = Map::new();
         put(&mut members, "sources", some(self.sources));
         put(&mut members, "endpoint", self.endpoint);
         put(&mut members, "policy", self.policy);
         put(&mut members, "types", some(self.types));
-        Ok(members)
+        members
     }
 }
 
@@ -184,13 +168,13 @@ impl Flags for PolicyFlags {
     const WORD: &'static str = "policy";
     const PATH: &'static str = "policies";
 
-    fn members(self) -> Result<Map<String, Value>, Failure> {
+    fn members(self) -> Map<String, Value> {
         let mut members = Map::new();
         let matrix = some(self.delays).map(|delays| json!({"delays": delays}));
         put(&mut members, "matrix", matrix);
         put(&mut members, "max_attempts", self.max_attempts);
         put(&mut members, "max_age", self.max_age);
-        Ok(members)
+        members
     }
 }
 
@@ -207,13 +191,7 @@ mod tests {
             flags: F,
         }
         let words = std::iter::once("x").chain(line.iter().copied());
-        Value::Object(
-            Line::<F>::try_parse_from(words)
-                .unwrap()
-                .flags
-                .members()
-                .unwrap(),
-        )
+        Value::Object(Line::<F>::try_parse_from(words).unwrap().flags.members())
     }
 
     #[test]

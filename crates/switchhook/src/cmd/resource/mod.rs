@@ -1,5 +1,4 @@
-//! `switchhook source|endpoint|subscription|policy list|get|set|delete`: resources by name. Secrets are
-//! declared in the configuration file only, so that nobody can read a file or a variable through the API.
+//! `switchhook source|endpoint|subscription|policy list|get|set|delete`: resources by name.
 //!
 //! A body has the shape of the configuration file. `set` replaces the whole resource; its body comes from
 //! a file, from standard input, or from the few flags that the commonest resources need. What is in force
@@ -23,7 +22,7 @@ use flags::Flags;
 pub(super) use flags::{EndpointFlags, PolicyFlags, SourceFlags, SubscriptionFlags};
 
 /// Most resources that are listed; the gateway holds at most 10,000 of a kind.
-const LIST_MAX: usize = 10_000;
+pub(super) const LIST_MAX: usize = 10_000;
 
 /// What to do with resources of one kind.
 #[derive(Debug, Subcommand)]
@@ -70,7 +69,7 @@ impl<F: Flags> Action<F> {
                 output.show(&one, resource_text)
             }
             Self::Set { name, file, flags } => {
-                let body = body(file, flags.members()?)?;
+                let body = body(file, flags.members())?;
                 let one: ResourceView = client
                     .send(Method::PUT, &["v1", F::PATH, &name], &body)
                     .await?;
@@ -140,24 +139,8 @@ impl EndpointCommand {
     }
 }
 
-/// Names of secrets.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SecretCommand {
-    /// List all names, and where each value comes from; never a value
-    List,
-}
-
-impl SecretCommand {
-    /// Does it.
-    pub(super) async fn run(self, client: &Client, output: Output) -> Outcome {
-        let Self::List = self;
-        let query = json!({"pageSize": PAGE_SIZE_MAX});
-        let all: Vec<ResourceView> = client.list(&["v1", "secrets"], &query, LIST_MAX).await?;
-        list(output, &all, "secrets", resources_table)
-    }
-}
-
-fn resources_table(all: &[ResourceView]) -> String {
+/// Resources, one on each line.
+pub(super) fn resources_table(all: &[ResourceView]) -> String {
     let rows = all.iter().map(|one| {
         let owner = match &one.defined_at {
             Some(place) => place.clone(),
@@ -179,6 +162,7 @@ fn owner_word(one: &ResourceView) -> &'static str {
         Owner::File => "file",
         Owner::Api => "api",
         Owner::BuiltIn => "built in",
+        Owner::Directory => "directory",
     }
 }
 
@@ -209,14 +193,20 @@ fn probe_text(found: &ProbeView) -> String {
         ("dns", found.dns_ms),
         ("connect", found.connect_ms),
         ("tls", found.tls_ms),
+        ("first byte", found.first_byte_ms),
     ] {
         if let Some(ms) = ms {
-            text.push_str(&format!("  {what:<8}{ms:>8.1} ms\n"));
+            text.push_str(&format!("  {what:<11}{ms:>8.1} ms\n"));
         }
     }
-    for (what, value) in [("address", &found.address), ("version", &found.tls_version)] {
+    let one_of = |address: &String| match found.addresses {
+        Some(count) if count > 1 => format!("{address}, one of {count}"),
+        _ => address.clone(),
+    };
+    let address = found.address.as_ref().map(one_of);
+    for (what, value) in [("address", &address), ("version", &found.tls_version)] {
         if let Some(value) = value {
-            text.push_str(&format!("  {what:<8}{value:>8}\n"));
+            text.push_str(&format!("  {what:<11}{value}\n"));
         }
     }
     for advice in &found.advice {
@@ -228,6 +218,33 @@ fn probe_text(found: &ProbeView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_shows_every_step_that_was_taken() {
+        let found = ProbeView {
+            endpoint: "crm".into(),
+            method: "HEAD".into(),
+            status: Some(204),
+            address: Some("192.0.2.7:443".into()),
+            addresses: Some(2),
+            dns_ms: Some(1.25),
+            connect_ms: Some(12.0),
+            tls_ms: Some(20.5),
+            first_byte_ms: Some(30.0),
+            total_ms: 64.0,
+            tls_version: Some("TLSv1.3".into()),
+            ..ProbeView::default()
+        };
+        insta::assert_snapshot!(probe_text(&found), @r"
+        crm  HEAD answered 204 after 64.0 ms
+          dns             1.2 ms
+          connect        12.0 ms
+          tls            20.5 ms
+          first byte     30.0 ms
+          address    192.0.2.7:443, one of 2
+          version    TLSv1.3
+        ");
+    }
 
     #[test]
     fn a_file_and_flags_together_are_refused() {

@@ -52,10 +52,12 @@ impl Gateway {
         }
     }
 
-    /// Waits for the line that says where it listens, and returns it.
+    /// Waits until it says READY and where it listens; returns the latter.
     #[track_caller]
     pub(crate) fn await_ready(&mut self) -> Value {
-        let Some(line) = self.data.wait_for(|line| line.contains("\"ready\"")) else {
+        let said = self.words.wait_for(|line| line.starts_with("READY "));
+        let Some(line) = said.and_then(|_| self.data.wait_for(|line| line.contains("\"ready\"")))
+        else {
             panic!(
                 "the gateway ended or was not ready within {PATIENCE:?}:\n{}",
                 self.words.text()
