@@ -44,6 +44,24 @@ pub struct Attempt {
     pub next_at: Option<UnixMs>,
 }
 
+impl Waiting {
+    /// The row that puts `dead` back to work at `now`: a new chain with all attempts and all the time
+    /// of its policy.
+    #[must_use]
+    pub fn replay(dead: &Dead, max_age_ms: u64, now: UnixMs) -> Self {
+        Self {
+            key: dead.key.clone(),
+            chain: dead.chain.saturating_add(1),
+            attempts: 0,
+            counted: 0,
+            due_at: now,
+            deadline: now.plus_ms(max_age_ms),
+            delay_ms: 0,
+            reason: WaitReason::Replay,
+        }
+    }
+}
+
 /// Longest text kept with an attempt or dead letter, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1024;
 

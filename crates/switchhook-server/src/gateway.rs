@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use switchhook_core::plan::Plan;
 use switchhook_store::embedded::{self, Embedded};
-use switchhook_store::{Batch, Error, Store};
+use switchhook_store::{Error, Store};
 use switchhook_wire::config::{Config, Durability, Problem};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -190,21 +190,10 @@ impl Gateway {
     /// After the wall clock went back, no row waits longer than it was meant to.
     async fn follow_clock(self: Arc<Self>, mut steps: mpsc::Receiver<Step>) {
         while let Some(step) = steps.recv().await {
-            if step.by_ms > 0 {
-                continue; // What is due now is due; nothing expires before one more attempt.
+            // After a step forward what is due is due; nothing expires before one more attempt.
+            if step.by_ms < 0 {
+                self.dispatch.clock_went_back();
             }
-            let gateway = self.clone();
-            self.store.submit(
-                Batch {
-                    rebase: Some(step.now),
-                    ..Batch::default()
-                },
-                Box::new(move |_| {
-                    for name in gateway.plan.load().subscriptions.keys() {
-                        gateway.dispatch.rows_changed(name);
-                    }
-                }),
-            );
         }
     }
 }

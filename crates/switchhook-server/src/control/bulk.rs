@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use http::Uri;
-use switchhook_core::delivery::{WaitReason, Waiting};
+use switchhook_core::delivery::Waiting;
 use switchhook_core::plan::Plan;
 use switchhook_core::time::UnixMs;
 use switchhook_store::Batch;
@@ -155,16 +155,7 @@ fn new_chain(letter: &DeadLetter, plan: &Plan, now: UnixMs) -> Option<Replay> {
     let policy = plan
         .policies
         .get(&plan.subscriptions.get(&dead.key.subscription)?.policy)?;
-    let waiting = Waiting {
-        key: dead.key.clone(),
-        chain: dead.chain.saturating_add(1),
-        attempts: 0,
-        counted: 0,
-        due_at: now,
-        deadline: now.plus_ms(policy.max_age_ms),
-        delay_ms: 0,
-        reason: WaitReason::Replay,
-    };
+    let waiting = Waiting::replay(dead, policy.max_age_ms, now);
     Some(Replay {
         dead_chain: dead.chain,
         waiting,

@@ -34,13 +34,19 @@ pub(super) enum Message {
     Outcome(Ticket, Outcome),
     Log(LaneId, Offset, Result<Vec<Arc<Event>>, Error>),
     Due(LaneId, Result<switchhook_store::query::DueWork, Error>),
-    Committed(u64, Result<Receipt, Error>),
+    /// A batch is on disk: its number, if it had records, and whether rows were rebased with it.
+    Committed {
+        number: Option<u64>,
+        rebased: bool,
+        receipt: Result<Receipt, Error>,
+    },
     Plan {
         plan: Arc<Plan>,
         recovered: recover::All,
         done: oneshot::Sender<()>,
     },
     RowsChanged(Arc<str>),
+    ClockWentBack,
     Snapshot(oneshot::Sender<Snapshot>),
     Drain(oneshot::Sender<()>),
 }
@@ -52,6 +58,9 @@ pub(super) struct Driver {
     live: broadcast::Sender<Arc<Judged>>,
     appended: Arc<Notify>,
     on_the_way: usize,
+    /// The clock went back, perhaps while the process was not running: no row may wait longer than it was
+    /// meant to. Goes with the next batch, so that no record from before is written after it.
+    rebase: bool,
     /// Plans that are in force but whose cursors are not on disk yet: answered when this batch is.
     planned: Vec<(Option<u64>, oneshot::Sender<()>)>,
     drained: Option<oneshot::Sender<()>>,
@@ -78,6 +87,7 @@ impl Driver {
             live,
             appended,
             on_the_way: 0,
+            rebase: true,
             planned: vec![],
             drained: None,
         }
@@ -134,15 +144,13 @@ impl Driver {
                 let work = work?;
                 self.engine.handle_due(lane, work.rows, work.next_due);
             }
-            Message::Committed(batch, receipt) => {
+            Message::Committed {
+                number,
+                rebased,
+                receipt,
+            } => {
                 receipt?;
-                self.on_the_way = self.on_the_way.saturating_sub(1);
-                self.engine.handle_committed(batch);
-                let (ready, waiting) = std::mem::take(&mut self.planned)
-                    .into_iter()
-                    .partition(|(number, _)| number.is_some_and(|number| number <= batch));
-                self.planned = waiting;
-                answer(ready);
+                self.committed(number, rebased);
             }
             Message::Plan {
                 plan,
@@ -154,6 +162,7 @@ impl Driver {
                 self.planned.push((None, done));
             }
             Message::RowsChanged(subscription) => self.engine.handle_rows_changed(&subscription),
+            Message::ClockWentBack => self.rebase = true,
             Message::Snapshot(done) => {
                 let in_flight = self
                     .engine
@@ -246,30 +255,61 @@ impl Driver {
         });
     }
 
+    fn committed(&mut self, number: Option<u64>, rebased: bool) {
+        self.on_the_way = self.on_the_way.saturating_sub(1);
+        if let Some(number) = number {
+            self.engine.handle_committed(number);
+            let (ready, waiting) = std::mem::take(&mut self.planned)
+                .into_iter()
+                .partition(|(batch, _)| batch.is_some_and(|batch| batch <= number));
+            self.planned = waiting;
+            answer(ready);
+        }
+        if rebased {
+            let names: Vec<Arc<str>> = self
+                .engine
+                .cursors()
+                .map(|(name, _)| name.clone())
+                .collect();
+            for name in names {
+                self.engine.handle_rows_changed(&name);
+            }
+        }
+    }
+
     /// Hands over what must be committed.
     fn commit(&mut self) {
         if self.on_the_way >= BATCHES_MAX {
             return;
         }
-        let Some((number, records)) = self.engine.take_records(self.parts.clock.now()) else {
+        let now = self.parts.clock.now();
+        let taken = self.engine.take_records(now);
+        let rebase = std::mem::take(&mut self.rebase).then_some(now);
+        if taken.is_none() && rebase.is_none() {
             if self.on_the_way == 0 {
                 // Nothing new had to be written for these plans.
                 answer(std::mem::take(&mut self.planned));
             }
             return;
-        };
+        }
         self.on_the_way += 1;
+        let (number, records) = taken.unzip();
         for (batch, _) in &mut self.planned {
-            batch.get_or_insert(number);
+            *batch = batch.or(number);
         }
         let messages = self.messages.clone();
         self.parts.store.submit(
             Batch {
-                records,
+                records: records.unwrap_or_default(),
+                rebase,
                 ..Batch::default()
             },
             Box::new(move |receipt| {
-                let _stopped = messages.send(Message::Committed(number, receipt));
+                let _stopped = messages.send(Message::Committed {
+                    number,
+                    rebased: rebase.is_some(),
+                    receipt,
+                });
             }),
         );
     }

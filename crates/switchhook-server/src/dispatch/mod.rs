@@ -128,6 +128,11 @@ impl Handle {
         let _stopped = self.send(Message::RowsChanged(subscription.clone()));
     }
 
+    /// The wall clock went back: from now on no row waits longer than it was meant to.
+    pub fn clock_went_back(&self) {
+        let _stopped = self.send(Message::ClockWentBack);
+    }
+
     /// Where dispatch stands now.
     ///
     /// # Errors

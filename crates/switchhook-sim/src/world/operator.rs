@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use switchhook_core::delivery::{WaitReason, Waiting};
+use switchhook_core::delivery::Waiting;
 use switchhook_core::endpoint::{Endpoint, Method};
 use switchhook_core::filter::TypePattern;
 use switchhook_core::plan::Plan;
@@ -255,16 +255,7 @@ impl World {
         let policy = &self.plan.subscriptions.get(&key.subscription)?.policy;
         let policy = self.plan.policies.get(policy)?;
         let now = self.clock.wall();
-        let waiting = Waiting {
-            key,
-            chain: letter.dead.chain + 1,
-            attempts: 0,
-            counted: 0,
-            due_at: now,
-            deadline: now.plus_ms(policy.max_age_ms),
-            delay_ms: 0,
-            reason: WaitReason::Replay,
-        };
+        let waiting = Waiting::replay(&letter.dead, policy.max_age_ms, now);
         Some(Replay {
             dead_chain: letter.dead.chain,
             waiting,
