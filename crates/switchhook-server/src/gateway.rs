@@ -5,8 +5,8 @@
 //! can be missed by a subscription that was there.
 //!
 //! Order of the stop: `/readyz` turns to 503, the ingest listener stops accepting and finishes what is
-//! under way, dispatch starts nothing new and waits for what is under way, the admin listener ends, the
-//! store commits and closes. A second signal, or a kill, at any point is as safe as a power cut.
+//! under way, and at the same time dispatch starts nothing new and waits for what is under way; what was
+//! accepted last stays in the log. Then the admin listener ends, and the store commits and closes. A second signal, or a kill, at any point is as safe as a power cut.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -144,17 +144,18 @@ impl Gateway {
             sender: sender.clone(),
             clock,
             observer: observe.clone(),
-            fatal: fatal_in,
+            fatal: fatal_in.clone(),
         };
         let dispatch = dispatch::start(parts, first.clone()).await?;
         let plan = Arc::new(ArcSwap::new(first));
-        let ingest = Arc::new(Ingest::new(
+        let ingest = Ingest::new(
             plan.clone(),
             store.clone(),
             secrets.clone(),
             clock,
             observe.clone(),
-        ));
+        );
+        let ingest = Arc::new(ingest.with_fatal(fatal_in));
         let gateway = Arc::new(Self {
             store,
             plan,
@@ -226,8 +227,8 @@ impl Running {
         let gateway = self.gateway.clone();
         let (ingest, admin) = (self.ingest_listener, self.admin_listener);
         let ended = tokio::time::timeout(drain, async {
-            ingest.stop().await;
-            gateway.dispatch.drain().await
+            // Side by side: one sender that is slow must not take the time that deliveries need to end.
+            tokio::join!(ingest.stop(), gateway.dispatch.drain())
         });
         if ended.await.is_err() {
             tracing::warn!(
@@ -242,7 +243,11 @@ impl Running {
         let store = self.gateway.store.clone();
         let _ended = tokio::task::spawn_blocking(move || store.close()).await;
         observe::log::stopped();
-        self.fatal.try_recv().map_or(Ok(()), Err)
+        match self.fatal.try_recv() {
+            // What dispatch still wanted to write came after the store was closed; it is sent again.
+            Ok(Error::Closed) | Err(_) => Ok(()),
+            Ok(error) => Err(error),
+        }
     }
 }
 

@@ -34,9 +34,9 @@ use switchhook_core::source::{DedupBy, Source, Verify};
 use switchhook_core::time::UnixMs;
 use switchhook_core::verify::{VerifyError, verify};
 use switchhook_store::batch::{DedupEntry, NewEvent};
-use switchhook_store::{Appended, Batch, Conflict, First, Receipt, Store};
+use switchhook_store::{Appended, Batch, Conflict, Error, First, Receipt, Store};
 use switchhook_wire::problem::{self, Kind};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use self::accept::{Buffered, Received, Unread};
@@ -73,6 +73,7 @@ pub struct Ingest {
     storing: Arc<Semaphore>,
     buffered: Arc<Buffered>,
     body_time: Duration,
+    fatal: Option<mpsc::UnboundedSender<Error>>,
 }
 
 /// Why a request is refused. Boxed, since most are not.
@@ -100,6 +101,7 @@ impl Ingest {
             storing: Arc::new(Semaphore::new(STORING_MAX)),
             buffered: Arc::new(Buffered::new(Self::BUFFERED_BYTES_MAX)),
             body_time: BODY_TIME,
+            fatal: None,
         }
     }
 
@@ -107,6 +109,14 @@ impl Ingest {
     #[must_use]
     pub fn with_body_time(mut self, body_time: Duration) -> Self {
         self.body_time = body_time;
+        self
+    }
+
+    /// With somebody who is told when the store has failed, and stops the process: dispatch, while it has nothing to
+    /// write, would not notice.
+    #[must_use]
+    pub fn with_fatal(mut self, fatal: mpsc::UnboundedSender<Error>) -> Self {
+        self.fatal = Some(fatal);
         self
     }
 
@@ -242,10 +252,15 @@ impl Ingest {
             ));
         };
         let (done, on_disk) = oneshot::channel();
+        let fatal = self.fatal.clone();
         self.store.submit(
             batch,
             Box::new(move |result| {
                 drop((place, received));
+                if let (Err(error @ Error::Fatal(_)), Some(fatal)) = (&result, fatal) {
+                    // When nobody listens any more, the process is stopping already.
+                    let _ = fatal.send(error.clone());
+                }
                 // The sender may have gone; then nobody waits for the answer.
                 let _ = done.send(result);
             }),
@@ -426,10 +441,10 @@ fn taken(detail: String) -> Refusal {
     Box::new(refusal.with_hint("give each event its own id, or choose another dedup rule"))
 }
 
-fn not_stored(error: &switchhook_store::Error) -> Refusal {
-    use switchhook_store::Error;
+fn not_stored(error: &Error) -> Refusal {
     match error {
         Error::Full { .. } => refuse(Kind::StoreFull, "the disk is almost full"),
+        Error::Overloaded { .. } => refuse(Kind::Overloaded, "too many events wait to be written"),
         Error::Closed => refuse(Kind::ShuttingDown, "the store takes no more events"),
         Error::Fatal(_)
         | Error::Locked(_)

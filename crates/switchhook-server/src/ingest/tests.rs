@@ -1,5 +1,7 @@
 //! Requests against the in-memory store: by hand where the socket does not matter, over loopback where it does.
 
+mod failing;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -420,12 +422,12 @@ async fn a_gateway_that_cannot_store_says_when_to_come_back() {
         (503, &json!("shutting-down"))
     );
 
-    let full = not_stored(&switchhook_store::Error::Full {
+    let full = not_stored(&Error::Full {
         free_bytes: 1,
         needed_bytes: 2,
     });
     assert_eq!((full.status, full.code.as_str()), (503, "store-full"));
-    let failed = not_stored(&switchhook_store::Error::Fatal("fsync".into()));
+    let failed = not_stored(&Error::Fatal("fsync".into()));
     assert_eq!((failed.status, failed.code.as_str()), (503, "store-failed"));
 }
 
@@ -502,4 +504,32 @@ async fn a_body_that_does_not_come_is_given_up() {
         answer.starts_with("HTTP/1.1 408 ") && answer.contains("request-timeout"),
         "{answer}"
     );
+}
+
+async fn refused_with(error: Error) -> (Answered, Option<Error>) {
+    let mut gateway = gateway();
+    gateway.ingest.store = Arc::new(failing::Failing::with(error));
+    let (fatal, mut told) = mpsc::unbounded_channel();
+    gateway.ingest = gateway.ingest.with_fatal(fatal);
+    let answered = gateway.post("/in/open", r#"{"id":1}"#).await;
+    (answered, told.try_recv().ok())
+}
+
+#[tokio::test]
+async fn a_store_that_has_failed_is_told_to_who_stops_the_process() {
+    let (answered, told) = refused_with(Error::Fatal("fsync failed".into())).await;
+    assert_eq!(answered.status, 503);
+    assert!(matches!(told, Some(Error::Fatal(_))), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_has_too_much_to_write_is_no_failure() {
+    let overloaded = Error::Overloaded {
+        queued_bytes: 2,
+        limit_bytes: 1,
+    };
+    let (answered, told) = refused_with(overloaded).await;
+    assert_eq!(answered.status, 503);
+    assert_eq!(answered.headers[header::RETRY_AFTER], "1");
+    assert!(told.is_none());
 }

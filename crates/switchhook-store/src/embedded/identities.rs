@@ -77,7 +77,7 @@ pub(super) struct Identities<'c> {
     /// New ones in this group, and since the last step of removal.
     new_in_group: u32,
     new_since_step: u32,
-    newest_ms: u64,
+    now_ms: u64,
 }
 
 impl<'c> Identities<'c> {
@@ -113,7 +113,7 @@ impl<'c> Identities<'c> {
             walked_to: [low; 16],
             new_in_group: 0,
             new_since_step: 0,
-            newest_ms: 0,
+            now_ms: 0,
         })
     }
 
@@ -123,7 +123,8 @@ impl<'c> Identities<'c> {
         entry: &DedupEntry,
         now_ms: u64,
     ) -> rusqlite::Result<Option<(EventId, bool)>> {
-        self.newest_ms = self.newest_ms.max(now_ms);
+        // Not the latest time ever seen: the clock may have been ahead, and has come back.
+        self.now_ms = now_ms;
         let known = match self.recent.get(&entry.key) {
             Some(known) => Some(*known),
             None => self.find_moved(&entry.key)?,
@@ -204,7 +205,7 @@ impl<'c> Identities<'c> {
             .take(count)
             .map(|(key, known)| (*key, *known))
             .collect();
-        let live_from = int(self.newest_ms.saturating_sub(KEPT_LONGER_MS));
+        let live_from = int(self.now_ms.saturating_sub(KEPT_LONGER_MS));
         let mut insert = self.conn.prepare_cached(MOVE)?;
         for (key, known) in &next {
             if known.expires_at >= live_from {
@@ -230,7 +231,7 @@ impl<'c> Identities<'c> {
     }
 
     fn remove_some_expired(&mut self) -> rusqlite::Result<()> {
-        let live_from = int(self.newest_ms.saturating_sub(KEPT_LONGER_MS));
+        let live_from = int(self.now_ms.saturating_sub(KEPT_LONGER_MS));
         let mut walk = self.conn.prepare_cached(WALK)?;
         let mut rows = walk.query(params![self.walked_to.as_slice(), STEP_ROWS])?;
         let (mut expired, mut last): (Vec<Key>, Option<Key>) = (Vec::new(), None);

@@ -81,7 +81,7 @@ pub struct Options {
     /// The WAL is copied into the database when it holds this much, in bytes. Commits wait meanwhile, so
     /// less means shorter waits; from 2 to 16 MiB throughput and bytes written were the same. Default: 4 MiB.
     pub wal_bytes_max: u64,
-    /// Read-only connections, 2 MiB of cache each. Default: 3.
+    /// Read-only connections for queries, 2 MiB of cache each; dispatch has its own. Default: 3.
     pub readers: usize,
     /// Pages after which SQLite says that the disk is full.
     #[cfg(test)]
@@ -104,11 +104,16 @@ impl Default for Options {
     }
 }
 
+/// Connections for the reads of dispatch: each is short, and two keep both cores of a small machine busy.
+const DISPATCH_READERS: usize = 2;
+
 /// A store in a directory.
 pub struct Embedded {
     dir: PathBuf,
     path: PathBuf,
     shared: Arc<Shared>,
+    /// For dispatch alone: a query may look through the whole log, and due work must not wait for it.
+    dispatch: Pool,
     readers: Pool,
     writer: Mutex<Option<JoinHandle<()>>>,
     lock: Mutex<Option<Lock>>,
@@ -128,19 +133,24 @@ impl Embedded {
         sqlite::check_version(&path)?;
         let conn = open_database(dir, &path, &options)?;
         let (shared, writer) = start_writer(conn, dir, &path, &options)?;
-        let readers = (0..options.readers.max(1))
-            .map(|_| Reader::open(&path))
-            .collect::<rusqlite::Result<_>>()
-            .map_err(|error| sqlite::open_error(&path, &error));
+        let opened = |count: usize| {
+            (0..count)
+                .map(|_| Reader::open(&path))
+                .collect::<rusqlite::Result<Vec<_>>>()
+                .map_err(|error| sqlite::open_error(&path, &error))
+        };
+        let (dispatch, readers) = (opened(DISPATCH_READERS), opened(options.readers.max(1)));
         // Made before the check, so that a writer that has started is stopped in any case.
         let store = Self {
             dir: dir.into(),
             path,
             shared,
+            dispatch: Pool::default(),
             readers: Pool::default(),
             writer: Mutex::new(Some(writer)),
             lock: Mutex::new(Some(lock)),
         };
+        *store.dispatch.lock() = dispatch?;
         *store.readers.lock() = readers?;
         Ok(store)
     }
@@ -149,8 +159,23 @@ impl Embedded {
         &self,
         read: impl FnOnce(&Connection, &mut Lexicon) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        self.readers
-            .with(|reader| reader.at_one_moment(read))
+        self.read_with(&self.readers, read)
+    }
+
+    /// The reads of dispatch: through an index and within a limit, so that each is short.
+    fn read_for_dispatch<T>(
+        &self,
+        read: impl FnOnce(&Connection, &mut Lexicon) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        self.read_with(&self.dispatch, read)
+    }
+
+    fn read_with<T>(
+        &self,
+        pool: &Pool,
+        read: impl FnOnce(&Connection, &mut Lexicon) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        pool.with(|reader| reader.at_one_moment(read))
             .map_err(|error| sqlite::read_error(&self.path, &error))
     }
 }
@@ -229,15 +254,15 @@ impl Store for Embedded {
     }
 
     fn read_log(&self, from: Offset, limit: Limit) -> Result<Vec<Arc<Event>>, Error> {
-        self.read(|conn, names| read::log(conn, names, from, limit))
+        self.read_for_dispatch(|conn, names| read::log(conn, names, from, limit))
     }
 
     fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error> {
-        self.read(read::cursors)
+        self.read_for_dispatch(read::cursors)
     }
 
     fn settled_from(&self, subscription: &str, from: Offset) -> Result<BTreeSet<Offset>, Error> {
-        self.read(|conn, _| read::settled_from(conn, subscription, from))
+        self.read_for_dispatch(|conn, _| read::settled_from(conn, subscription, from))
     }
 
     fn due(
@@ -247,7 +272,9 @@ impl Store for Embedded {
         skip: &BTreeSet<Offset>,
         limit: Limit,
     ) -> Result<DueWork, Error> {
-        self.read(|conn, names| read::due(conn, names, subscription, until, skip, limit))
+        self.read_for_dispatch(|conn, names| {
+            read::due(conn, names, subscription, until, skip, limit)
+        })
     }
 
     fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, Error> {
@@ -324,7 +351,7 @@ impl Drop for Embedded {
     }
 }
 
-/// Readers that are free. Who finds none waits; each read is short.
+/// Readers that are free. Who finds none waits.
 #[derive(Default)]
 struct Pool {
     free: Mutex<Vec<Reader>>,

@@ -72,8 +72,15 @@ impl Reader {
         }
         self.conn.prepare_cached("BEGIN")?.execute([])?;
         let found = read(&self.conn, &mut self.names);
-        self.conn.prepare_cached("ROLLBACK")?.execute([])?;
-        found
+        // SQLite ends the transaction by itself on some errors. What the read says goes before what its end says.
+        let ended = if self.conn.is_autocommit() {
+            Ok(0)
+        } else {
+            self.conn
+                .prepare_cached("ROLLBACK")
+                .and_then(|mut rollback| rollback.execute([]))
+        };
+        found.and_then(|found| ended.map(|_| found))
     }
 }
 

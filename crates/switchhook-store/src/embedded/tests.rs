@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -604,4 +605,83 @@ fn records_alone_are_written_without_an_event_to_ride_with() {
     )
     .unwrap();
     assert_eq!(store.history(Offset(1)).unwrap().attempts, [attempt]);
+}
+
+#[test]
+fn queries_that_take_long_do_not_hold_up_dispatch() {
+    let (_dir, store) = three_events();
+    write(&store, rows([1])).unwrap();
+    let queries: Vec<_> = store.readers.lock().drain(..).collect();
+    let (answer, answered) = channel();
+    std::thread::spawn(move || {
+        store.read_log(Offset(1), ALL).unwrap();
+        store.cursors().unwrap();
+        store.settled_from("s", Offset(1)).unwrap();
+        let due = store.due("s", UnixMs(9), &BTreeSet::new(), ALL);
+        answer.send(due.unwrap().rows.len()).unwrap();
+    });
+    assert_eq!(answered.recv_timeout(Duration::from_secs(10)), Ok(1));
+    drop(queries);
+}
+
+#[test]
+fn what_a_failed_read_tells_is_why_it_failed() {
+    let (dir, _store) = three_events();
+    let mut reader = read::Reader::open(&dir.path().join("store.db")).unwrap();
+    // SQLite ends the transaction by itself when the disk fails.
+    let failed = reader.at_one_moment(|conn, _| {
+        conn.execute_batch("ROLLBACK")?;
+        Err::<(), _>(super::codec::bad("the disk failed"))
+    });
+    let told = failed.unwrap_err().to_string();
+    assert!(told.contains("the disk failed"), "{told}");
+    assert_eq!(reader.at_one_moment(|_, _| Ok(7)).unwrap(), 7);
+}
+
+#[test]
+fn identities_are_remembered_after_the_clock_was_ahead_for_a_moment() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    const DAY_MS: u64 = 86_400_000;
+    let identified = |id: u64, identity: u64, at: u64| NewEvent {
+        received_at: UnixMs(at),
+        dedup: Some(crate::batch::DedupEntry {
+            key: u128::from(identity).to_be_bytes(),
+            body_hash: identity,
+            window_ms: DAY_MS,
+        }),
+        ..event(id)
+    };
+    let one = |event| {
+        let batch = Batch {
+            events: vec![event],
+            ..Batch::default()
+        };
+        write(&store, batch).unwrap().appended
+    };
+    one(identified(1, 1, 100 * DAY_MS));
+    // More than memory keeps, so that all of them move on to the table.
+    for n in 2..=20 {
+        one(identified(n, n, n));
+    }
+    for n in 2..=20 {
+        let again = one(identified(100 + n, n, 100));
+        assert!(
+            matches!(again[..], [crate::Appended::Duplicate { .. }]),
+            "{n}: {again:?}"
+        );
+    }
+}
+
+#[test]
+fn closing_does_not_wait_for_another_program_that_reads() {
+    let (dir, store) = three_events();
+    let other = Connection::open(dir.path().join("store.db")).unwrap();
+    other
+        .execute_batch("BEGIN; SELECT count(*) FROM event;")
+        .unwrap();
+    write(&store, events([4])).unwrap();
+    let began = Instant::now();
+    store.close();
+    assert!(began.elapsed() < Duration::from_secs(5));
 }

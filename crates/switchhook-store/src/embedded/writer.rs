@@ -15,6 +15,7 @@ mod sabotage;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use switchhook_core::event::Event;
@@ -107,7 +108,9 @@ impl<'c> Writer<'c> {
                 return;
             }
         }
-        if let Err(error) = self.checkpoint("TRUNCATE") {
+        // The end does not wait for another program that reads: what it keeps in the WAL stays there.
+        let at_the_end = self.ledger.conn.busy_timeout(Duration::ZERO);
+        if let Err(error) = at_the_end.and_then(|()| self.checkpoint("TRUNCATE")) {
             tracing::warn!(%error, "the last checkpoint failed; the next start reads the WAL instead");
         }
     }

@@ -1,6 +1,8 @@
 //! Promise: SIGTERM drains. What is under way ends and is recorded, nothing acknowledged is lost or repeated.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -76,4 +78,30 @@ fn a_gateway_that_drains_says_that_it_is_not_ready() {
     let gateway = site.start();
     gateway.settle(PATIENCE);
     assert_eq!(receiver.arrivals().len(), 1);
+}
+
+#[test]
+fn a_sender_that_is_slow_does_not_keep_deliveries_from_draining() {
+    const EVENTS: usize = 200;
+    let receiver = Receiver::start(Instant::now(), |_, _, _| {
+        pass(Duration::from_millis(200));
+        200
+    });
+    let site = Site::new(&(SOURCE.to_owned() + &route("slow", &receiver.url(), "standard")));
+    let gateway = site.start();
+    for n in 0..EVENTS {
+        assert_eq!(gateway.send("web", &body(&n.to_string())).status(), 202);
+    }
+    let mut sender = TcpStream::connect(gateway.ingest).unwrap();
+    sender
+        .write_all(b"POST /in/web HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+        .unwrap();
+    let before = receiver.arrivals().len();
+    gateway.terminate();
+    assert_eq!(gateway.wait().0, Some(0));
+    let during = receiver.arrivals().len() - before;
+    assert!(
+        during < EVENTS / 4,
+        "{during} requests arrived although nothing new is to be started"
+    );
 }

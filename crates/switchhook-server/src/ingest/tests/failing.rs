@@ -1,0 +1,106 @@
+//! A store that refuses every batch and is never read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use switchhook_core::event::Event;
+use switchhook_core::id::Offset;
+use switchhook_store::batch::{Resource, Token};
+use switchhook_store::query::{
+    Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
+};
+use switchhook_store::{Done, tail::Tail};
+
+use super::*;
+
+pub(super) struct Failing {
+    error: Error,
+    tail: Tail,
+}
+
+impl Failing {
+    pub(super) fn with(error: Error) -> Self {
+        Self {
+            error,
+            tail: Tail::new(Offset(1)),
+        }
+    }
+
+    fn failed<T>(&self) -> Result<T, Error> {
+        Err(self.error.clone())
+    }
+}
+
+impl Store for Failing {
+    fn submit(&self, _: Batch, done: Done) {
+        done(self.failed());
+    }
+
+    fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    fn read_log(&self, _: Offset, _: Limit) -> Result<Vec<Arc<Event>>, Error> {
+        self.failed()
+    }
+
+    fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error> {
+        self.failed()
+    }
+
+    fn settled_from(&self, _: &str, _: Offset) -> Result<BTreeSet<Offset>, Error> {
+        self.failed()
+    }
+
+    fn due(&self, _: &str, _: UnixMs, _: &BTreeSet<Offset>, _: Limit) -> Result<DueWork, Error> {
+        self.failed()
+    }
+
+    fn event(&self, _: EventId) -> Result<Option<Arc<Event>>, Error> {
+        self.failed()
+    }
+
+    fn events(
+        &self,
+        _: &EventFilter,
+        _: Option<Offset>,
+        _: Limit,
+    ) -> Result<Vec<Arc<Event>>, Error> {
+        self.failed()
+    }
+
+    fn history(&self, _: Offset) -> Result<History, Error> {
+        self.failed()
+    }
+
+    fn dead(
+        &self,
+        _: &DeadFilter,
+        _: Option<&DeadPosition>,
+        _: Limit,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        self.failed()
+    }
+
+    fn count_dead(&self, _: &DeadFilter) -> Result<u64, Error> {
+        self.failed()
+    }
+
+    fn counts(&self) -> Result<Counts, Error> {
+        self.failed()
+    }
+
+    fn resources(&self) -> Result<Vec<Resource>, Error> {
+        self.failed()
+    }
+
+    fn tokens(&self) -> Result<Vec<Token>, Error> {
+        self.failed()
+    }
+
+    fn backup(&self, _: &Path) -> Result<(), Error> {
+        self.failed()
+    }
+
+    fn close(&self) {}
+}
