@@ -52,6 +52,8 @@ const DEFAULTS: &[(Match, Action)] = &[
     (Match::Failure(Failure::Protocol), Action::Retry),
     (Match::Failure(Failure::Blocked), Action::DeadLetter),
     (Match::Failure(Failure::Template), Action::DeadLetter),
+    // A secret that is being replaced, or a mount that comes late, is there again in a moment.
+    (Match::Failure(Failure::Secret), Action::Retry),
 ];
 
 /// [`DEFAULTS`] with their names.
@@ -104,7 +106,7 @@ pub const fn min_delay_ms(outcome: OutcomeKind) -> u64 {
 const fn was_sent(outcome: OutcomeKind) -> bool {
     !matches!(
         outcome,
-        OutcomeKind::Failed(Failure::Blocked | Failure::Template)
+        OutcomeKind::Failed(Failure::Blocked | Failure::Template | Failure::Secret)
     )
 }
 
@@ -260,10 +262,10 @@ mod tests {
     fn no_rule_can_call_delivered_what_was_never_sent() {
         let rules = [on(&["*"], Action::Done)];
         assert_eq!(judge(&rules, OutcomeKind::Status(500)).action, Action::Done);
-        for failure in [Failure::Blocked, Failure::Template] {
-            assert_eq!(
+        for failure in [Failure::Blocked, Failure::Template, Failure::Secret] {
+            assert_ne!(
                 judge(&rules, OutcomeKind::Failed(failure)).action,
-                Action::DeadLetter
+                Action::Done
             );
         }
     }
@@ -300,6 +302,7 @@ mod tests {
             "Timeout",
             "blocked",
             "template",
+            "secret",
             "**",
             "two",
         ] {

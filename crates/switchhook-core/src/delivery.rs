@@ -92,8 +92,10 @@ pub enum Failure {
     Protocol = 6,
     /// The address guard refused the address.
     Blocked = 7,
-    /// The request could not be built: a template or a secret is missing or bad.
+    /// The request could not be built: a template does not fit the event.
     Template = 8,
+    /// A secret that the request needs could not be read now.
+    Secret = 9,
 }
 
 /// What a rule decided about an attempt. The codes are stable: they are stored.
@@ -224,6 +226,7 @@ named!(Failure {
     Protocol = "protocol",
     Blocked = "blocked",
     Template = "template",
+    Secret = "secret",
 });
 named!(Verdict { Delivered = "delivered", Retry = "retry", Hold = "hold", Dead = "dead" });
 named!(WaitReason { Retry = "retry", Hold = "hold", InFlight = "in-flight", Replay = "replay" });

@@ -23,6 +23,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use switchhook_core::plan::Plan;
+use switchhook_core::secret::Lookup as _;
 use switchhook_store::embedded::{self, Embedded};
 use switchhook_store::{Error, Store};
 use switchhook_wire::config::{Config, Durability, Problem};
@@ -123,10 +124,14 @@ impl Gateway {
             source,
         })?;
         let resources = Resources::open(&config, found, opened.0).map_err(StartError::Resources)?;
-        let new_token = control::ensure_first_token(&*store, &opened.1, clock.now()).await?;
 
         let listeners = Listeners::bind(&config).await?;
         let secrets = Arc::new(Secrets::new(resources.secrets(), environment));
+        for name in resources.secrets().keys() {
+            if let Err(error) = secrets.secret(name) {
+                tracing::warn!(%error, "a secret cannot be read; what needs it waits");
+            }
+        }
         let first = resources.plan();
         let observe = Arc::new(Observe::new(clock, &first));
         let own = Arc::new(ArcSwap::from_pointee(listeners.addresses()));
@@ -169,6 +174,9 @@ impl Gateway {
             config,
             closing: AtomicBool::new(false),
         });
+        // Last, so that a start that fails has shown no token and stored none.
+        let new_token =
+            control::ensure_first_token(&*gateway.store, &opened.1, clock.now()).await?;
         Ok(listeners.serve(gateway, fatal, new_token))
     }
 

@@ -68,7 +68,7 @@ const ENGINE: &str = "embedded";
 struct Control {
     gateway: Arc<Gateway>,
     tokens: Tokens,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
     probes: Semaphore,
     streams: Arc<Semaphore>,
 }
@@ -78,7 +78,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
     let control = Arc::new(Control {
         gateway,
         tokens: Tokens::default(),
-        reads: Semaphore::new(READS_MAX),
+        reads: Arc::new(Semaphore::new(READS_MAX)),
         probes: Semaphore::new(probe::PROBES_MAX),
         streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
     });
@@ -135,8 +135,14 @@ impl Control {
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, Error> + Send + 'static,
     ) -> Answer<T> {
-        let _place = self.reads.acquire().await.map_err(Refusal::internal)?;
-        Ok(in_background(&self.gateway.store, read).await?)
+        let place = self.reads.clone().acquire_owned().await;
+        let place = place.map_err(Refusal::internal)?;
+        // The place goes with the read, not with the request: a client that hangs up does not end the read.
+        let held = move |store: &dyn Store| {
+            let _place = place;
+            read(store)
+        };
+        Ok(in_background(&self.gateway.store, held).await?)
     }
 
     /// Commits `batch`.

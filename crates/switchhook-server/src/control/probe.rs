@@ -147,7 +147,7 @@ const fn failure_advice(failure: Failure) -> &'static str {
         Failure::Blocked => {
             "the address guard refused the address: list it in `allow_private` if it is meant"
         }
-        Failure::Template => "the request could not be built",
+        Failure::Template | Failure::Secret => "the request could not be built",
     }
 }
 

@@ -22,7 +22,7 @@ use switchhook_core::event::Event;
 use switchhook_core::id::DeliveryId;
 use switchhook_core::retry::parse_retry_after;
 use switchhook_core::secret::Lookup;
-use switchhook_core::template::Values;
+use switchhook_core::template::{TemplateError, Values};
 use tokio::time::Instant;
 
 use super::guard::Fault;
@@ -170,8 +170,14 @@ fn request_headers(attempt: &Attempt<'_>, secrets: &dyn Lookup) -> Result<Header
     };
     for template in &endpoint.headers {
         let value = template.value.fill(&values).map_err(|error| {
+            let no_secret = matches!(error, TemplateError::Secret(_));
+            let failure = if no_secret {
+                Failure::Secret
+            } else {
+                Failure::Template
+            };
             Fault::new(
-                Failure::Template,
+                failure,
                 format!("header `{}` cannot be filled: {error}", template.name),
             )
         })?;

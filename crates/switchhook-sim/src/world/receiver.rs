@@ -96,6 +96,7 @@ pub(crate) fn answer(
             Failure::Protocol,
             Failure::Blocked,
             Failure::Template,
+            Failure::Secret,
         ];
         return failed(*entropy.pick(&odd).unwrap_or(&Failure::Dns), after_ms);
     }

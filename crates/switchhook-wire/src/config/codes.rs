@@ -153,4 +153,7 @@ codes! {
          write `allow_unverified = true` on the source if something in front of the gateway verifies.";
     KEPT_CREDENTIAL = "SH0305" Error, "a header that carries credentials would be stored",
         "Kept headers are written to the log and shown by the API. Take it out of `keep_headers`.";
+    MASKED = "SH0306" Error, "a value is the mask that stands for a secret",
+        "What the API shows has `***` in place of every secret; sent back, it would become the secret. Write \
+         `{{secret:NAME}}`, or the value itself.";
 }

@@ -188,6 +188,9 @@ fn template(
             target: Target::Secret(Arc::clone(secret)),
         });
     }
+    if masking::refuse_mask(&text.text, item, report) {
+        return None;
+    }
     let looks_secret = masking::is_credential_name(name) || masking::is_credential_text(&text.text);
     if looks_secret && !text.from_env && !text.text.contains("{{") {
         let message = format!(

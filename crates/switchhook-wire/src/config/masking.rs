@@ -8,10 +8,23 @@ use std::ops::Range;
 
 use serde_json::Value as Json;
 
+use super::codes;
 use super::node::{Node, Value};
+use super::read::{Item, Report};
 
 /// What stands in place of a masked value.
 const MASK: &str = "***";
+
+/// Reports a `text` that is the mask itself: what was shown must not become the secret when it is sent back.
+pub(super) fn refuse_mask(text: &str, item: &Item<'_>, report: &mut Report) -> bool {
+    let is_mask = text == MASK;
+    if is_mask {
+        let message = format!("`{MASK}` stands for a secret that is not shown");
+        let hint = "write `{{secret:NAME}}`, or the value".to_owned();
+        report.add(codes::MASKED, item, message, Some(hint));
+    }
+    is_mask
+}
 
 /// Whether a header or key is named like something that carries a credential.
 pub(super) fn is_credential_name(name: &str) -> bool {

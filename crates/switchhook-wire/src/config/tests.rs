@@ -323,6 +323,14 @@ const FAULTS: &[(&str, &[&str])] = &[
         "[source.a]\nverify = { scheme = \"none\" }\nkeep_headers = [\"Authorization\"]",
         &["SH0305"],
     ),
+    (
+        "[source.a]\nverify = { scheme = \"bearer\", secrets = [\"***\"] }",
+        &["SH0306"],
+    ),
+    (
+        "[endpoint.e]\nurl = \"https://a.example\"\nheaders = { Authorization = \"***\" }",
+        &["SH0306"],
+    ),
 ];
 
 #[test]

@@ -8,6 +8,7 @@ use switchhook_core::source::{Encoding, Verify};
 
 use super::codes;
 use super::declared::{Need, Target};
+use super::masking;
 use super::preset::Preset;
 use super::read::{Item, Report, Table, nearest, shown};
 
@@ -215,6 +216,9 @@ fn secret(item: &Item<'_>, report: &mut Report, needs: &mut Vec<Need>) -> Option
             message,
             Some("write `{{secret:name}}`".to_owned()),
         );
+        return None;
+    }
+    if masking::refuse_mask(&text.text, item, report) {
         return None;
     }
     if !text.from_env {

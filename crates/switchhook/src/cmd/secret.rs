@@ -100,6 +100,10 @@ pub(super) async fn run(command: Command, global: &Global, output: Output) -> Ou
                 Some(path) => config::text(&path)?,
                 None => config::stdin()?,
             };
+            if value.trim().is_empty() {
+                return Err(Failure::usage("the value is empty")
+                    .hint("give it on standard input or with --file"));
+            }
             write(&target, value.as_bytes()).map_err(|error| {
                 Failure::unexpected(format!("{} cannot be written", target.display()), error)
             })?;

@@ -105,7 +105,7 @@ pub(super) async fn run(args: Args, client: &Client, output: Output) -> Outcome 
     match undelivered {
         0 => Ok(()),
         n => Err(Failure::new(
-            Code::Unavailable,
+            Code::Partial,
             format!("{n} of {} events were not delivered everywhere", args.count),
         )
         .hint("`switchhook event timeline ID` shows where an event is, and why")),

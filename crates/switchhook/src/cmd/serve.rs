@@ -77,7 +77,7 @@ pub(super) async fn start(config: Config, output: Output) -> Result<Running, Fai
                     Code::Invalid,
                     "resources made through the API do not fit the configuration file",
                 )
-                .hint("take what is named above out of the file, or delete it through the API")
+                .hint("they were made while the file was another one: put back what they need, or take out what both declare; then delete them through the API")
             }
             StartError::Listen { .. } => Failure::new(Code::Unavailable, error.to_string())
                 .hint("another process may listen there; name another address under [server]"),

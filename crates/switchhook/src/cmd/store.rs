@@ -130,6 +130,10 @@ pub(super) fn failure(error: Error) -> Failure {
         return Failure::new(Code::Conflict, message)
             .hint("one process owns a data directory; stop the other one");
     }
+    if let Error::File { .. } = error {
+        return Failure::new(Code::Unexpected, message)
+            .hint("check that the path exists, and that this user may read and write there");
+    }
     let failure = Failure::new(Code::Store, message);
     if let Error::Damaged { .. } = error {
         return failure.hint(

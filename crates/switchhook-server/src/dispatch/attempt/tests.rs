@@ -148,7 +148,7 @@ async fn a_header_that_cannot_be_filled_sends_nothing() {
     let mut lab = Lab::start(Act::Answer("HTTP/1.1 200 OK\r\n\r\n")).await;
     let endpoint = with_header(&lab.url(), "authorization", "Bearer {{secret:missing}}");
     let outcome = attempt(endpoint, &event(&[])).await;
-    assert_eq!(outcome.kind, OutcomeKind::Failed(Failure::Template));
+    assert_eq!(outcome.kind, OutcomeKind::Failed(Failure::Secret));
     assert!(
         outcome
             .detail
