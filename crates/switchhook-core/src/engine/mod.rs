@@ -8,7 +8,7 @@
 //! * [`Engine::take_records`]: what must be committed; report back with [`Engine::handle_committed`].
 //! * [`Engine::next_wake`]: when to poll again if nothing else happens.
 //!
-//! A subscription is a cursor over the log, a [`lane`](self::lane). A matching event becomes a delivery in
+//! A subscription is a cursor over the log, a [`lane`]. A matching event becomes a delivery in
 //! memory; only one that is not simply done gets a row in the store, so that the cursor can go on.
 //!
 //! Invariants

@@ -4,7 +4,7 @@
 //!   whatever waits as one transaction and answers after the fsync. Reads use a few read-only connections.
 //! * One process per data directory, by a lock; files are their owner's alone.
 //! * Nothing is repaired: a damaged file, another program's file or a newer format is refused as it is.
-//! * [`verify`], [`restore`] and [`Embedded::backup`](Store::backup) work on whole stores.
+//! * [`verify()`], [`restore`] and [`Embedded::backup`](Store::backup) work on whole stores.
 //!
 //! In a data directory lie `store.db` with its `-wal` and `-shm` (any `sqlite3` reads it), `lock`, and
 //! `ballast`, the reserve for a full disk.

@@ -80,7 +80,7 @@ pub(super) async fn start(config: Config, output: Output) -> Result<Running, Fai
                 .hint("they were made while the file was another one: put back what they need, or take out what both declare; then delete them through the API")
             }
             StartError::Listen { .. } => Failure::new(Code::Unavailable, error.to_string())
-                .hint("another process may listen there; name another address under [server]"),
+                .hint("another process may listen there; name another address: `[server]` in the file, `--port` of the demo"),
             StartError::Tls(_) | StartError::Dispatch(_) | _ => {
                 Failure::new(Code::Unexpected, error.to_string())
             }

@@ -1,5 +1,7 @@
 //! Promise: a gateway that knows nothing is brought to its first delivery with the command line alone.
 
+use std::fs;
+use std::net::TcpListener;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -95,7 +97,7 @@ fn a_dead_letter_is_found_and_replayed() {
     let gateway = site.start();
     set_up(&gateway, &receiver);
     let refused = gateway.cli(&["send", "web", "order.placed", "--wait", "--json"]);
-    assert_eq!(refused.code, Some(7), "{refused:?}");
+    assert_eq!(refused.code, Some(8), "{refused:?}");
     let dead = gateway.cli(&["dlq", "list", "--json"]).json();
     let letters = dead.as_array().unwrap();
     assert_eq!(
@@ -132,4 +134,22 @@ fn a_command_without_the_token_is_denied() {
     let mut gateway = site.start();
     gateway.token = Some("wrong".to_owned());
     assert_eq!(gateway.cli(&["event", "list"]).code, Some(6));
+}
+
+#[test]
+fn a_first_start_that_fails_uses_up_no_token() {
+    let site = Site::new("");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let config = fs::read_to_string(site.config()).unwrap();
+    fs::write(site.config(), config.replace("127.0.0.1:0", &address)).unwrap();
+    let (code, words) = site.spawn().wait();
+    assert_eq!(code, Some(7), "{words}");
+    fs::write(site.config(), config).unwrap();
+    let gateway = site.start();
+    assert!(
+        gateway.token.is_some(),
+        "it is shown by the start that works"
+    );
+    assert_eq!(gateway.get("/v1/version")["store"], "embedded");
 }
