@@ -1,6 +1,6 @@
 //! Watches the free space, and keeps a reserve for completions.
 //!
-//! Below the hard mark no event is taken; completions still are, so that work can end. If the disk runs
+//! Below the soft mark the texts of attempts are not kept. Below the hard mark no event is taken; completions still are, so that work can end. If the disk runs
 //! full all the same, a ballast file is given up to make room for them, and made again when there is
 //! room above the soft mark (`facts/reliability.md` 5.14).
 
@@ -51,6 +51,11 @@ impl Disk {
             _ => self.look(now),
         };
         (free_bytes < self.hard_bytes).then(|| self.full())
+    }
+
+    /// Whether the soft mark was passed when the free space was last looked at.
+    pub(super) fn is_low(&self) -> bool {
+        self.is_low
     }
 
     /// "Full", with the figures.

@@ -100,6 +100,22 @@ fn hand_in(store: &Embedded, batch: Batch) -> Receiver<Result<Receipt, Error>> {
     answered
 }
 
+fn attempt(offset: u64) -> Attempt {
+    Attempt {
+        key: waiting(offset).key,
+        chain: 0,
+        n: 1,
+        endpoint: "e".into(),
+        at: UnixMs(1),
+        duration_ms: 1,
+        outcome: OutcomeKind::Status(200),
+        rule: "r".into(),
+        verdict: Verdict::Delivered,
+        detail: None,
+        next_at: None,
+    }
+}
+
 fn write(store: &Embedded, batch: Batch) -> Result<Receipt, Error> {
     hand_in(store, batch).recv().unwrap()
 }
@@ -205,6 +221,34 @@ fn below_the_hard_mark_events_are_refused_and_records_are_written() {
     record.unwrap();
     let counts = store.counts().unwrap();
     assert_eq!((counts.events, counts.waiting.get("s")), (3, Some(&1)));
+}
+
+#[test]
+fn while_the_disk_fills_up_attempts_keep_their_results_but_not_their_texts() {
+    for (soft_free_bytes, kept) in [(0, true), (u64::MAX, false)] {
+        let dir = tempdir().unwrap();
+        let options = Options {
+            soft_free_bytes,
+            ..options()
+        };
+        let store = Embedded::open(dir.path(), options).unwrap();
+        write(&store, events(1..=1)).unwrap();
+        let records = Records {
+            attempts: vec![Attempt {
+                detail: Some("busy".into()),
+                ..attempt(1)
+            }],
+            ..Records::default()
+        };
+        let batch = Batch {
+            records,
+            ..Batch::default()
+        };
+        write(&store, batch).unwrap();
+        let history = store.history(Offset(1)).unwrap();
+        assert_eq!(history.attempts[0].outcome, attempt(1).outcome);
+        assert_eq!(history.attempts[0].detail.is_some(), kept);
+    }
 }
 
 #[test]
@@ -579,19 +623,7 @@ fn dead_letters_are_listed_by_an_index_in_their_order() {
 #[test]
 fn records_alone_are_written_without_an_event_to_ride_with() {
     let (_dir, store) = three_events();
-    let attempt = Attempt {
-        key: waiting(1).key,
-        chain: 0,
-        n: 1,
-        endpoint: "e".into(),
-        at: UnixMs(1),
-        duration_ms: 1,
-        outcome: OutcomeKind::Status(200),
-        rule: "r".into(),
-        verdict: Verdict::Delivered,
-        detail: None,
-        next_at: None,
-    };
+    let attempt = attempt(1);
     let records = Records {
         attempts: vec![attempt.clone()],
         ..Records::default()

@@ -101,6 +101,7 @@ impl<'c> Writer<'c> {
         let _last_word = LastWord(&shared);
         while let Some(group) = shared.queue.next_group() {
             let group = self.refuse_when_full(group);
+            let group = self.spare(group);
             let written = self.write(group).and_then(|()| self.checkpoint_if_large());
             if let Err(error) = written {
                 tracing::error!(%error, "the store stops: a write failed and what is on disk is unknown");
@@ -124,6 +125,18 @@ impl<'c> Writer<'c> {
             None => group,
             Some(refusal) => refuse_events(group, &refusal),
         }
+    }
+
+    /// Keeps no texts of attempts while the disk fills up: they are what is missed least. Dead letters keep theirs.
+    fn spare(&self, mut group: Vec<Job>) -> Vec<Job> {
+        if self.disk.is_low() {
+            for job in &mut group {
+                for attempt in &mut job.batch.records.attempts {
+                    attempt.detail = None;
+                }
+            }
+        }
+        group
     }
 
     /// Commits `group` and answers; an error is fatal.
