@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use switchhook_server::gateway::{Gateway, Running, StartError};
 use switchhook_wire::config::{Config, render_all};
@@ -65,8 +66,20 @@ pub(super) async fn run(args: Args, output: Output) -> Outcome {
     signal.outcome()
 }
 
+/// Lets this process open as many files as it may: each connection is one, and shells start with 1,024.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Without it the listeners say when they run out of files, and wait.
+    setrlimit(Resource::Nofile, all).ok();
+}
+
 /// Starts a gateway; every way in which that fails has its exit code.
 pub(super) async fn start(config: Config, output: Output) -> Result<Running, Failure> {
+    raise_open_files();
     Gateway::start(config, config::variable)
         .await
         .map_err(|error| match error {
