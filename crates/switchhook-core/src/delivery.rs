@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 
+use crate::breaker;
+use crate::event::Event;
+use crate::group::KeyHash;
 use crate::id::Offset;
 use crate::time::UnixMs;
 
@@ -17,11 +20,33 @@ pub struct DeliveryKey {
     pub offset: Offset,
 }
 
+/// Where a delivery stands among those of its subscription: never changes, follows from event and plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Place {
+    /// The partition; 0 where the subscription has a single endpoint.
+    pub partition: u16,
+    /// Hash of the event's ordering key, if it has one. Kept whatever the order is, so that it can change.
+    pub key: Option<KeyHash>,
+}
+
+impl Place {
+    /// Of `event` in `partition`.
+    #[must_use]
+    pub fn of(event: &Event, partition: u16) -> Self {
+        Self {
+            partition,
+            key: event.key.as_deref().map(crate::group::key_hash),
+        }
+    }
+}
+
 /// One HTTP request of a delivery and how it was judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The delivery.
     pub key: DeliveryKey,
+    /// Its partition.
+    pub partition: u16,
     /// 0 for the first chain, one more for each replay.
     pub chain: u16,
     /// 1, 2, … within the chain.
@@ -45,13 +70,20 @@ pub struct Attempt {
 }
 
 impl Waiting {
-    /// The row that puts `dead` back to work at `now`: a new chain with all attempts and all the time
+    /// The row that puts a delivery back to work at `now`: a new chain with all attempts and all the time
     /// of its policy.
     #[must_use]
-    pub fn replay(dead: &Dead, max_age_ms: u64, now: UnixMs) -> Self {
+    pub const fn replay(
+        key: DeliveryKey,
+        place: Place,
+        chain: u16,
+        max_age_ms: u64,
+        now: UnixMs,
+    ) -> Self {
         Self {
-            key: dead.key.clone(),
-            chain: dead.chain.saturating_add(1),
+            key,
+            place,
+            chain,
             attempts: 0,
             counted: 0,
             due_at: now,
@@ -117,13 +149,15 @@ pub enum Verdict {
 pub struct Waiting {
     /// The delivery.
     pub key: DeliveryKey,
+    /// Where it stands.
+    pub place: Place,
     /// 0 for the first chain, one more for each replay.
     pub chain: u16,
     /// Attempts made in this chain.
     pub attempts: u16,
     /// Attempts that count against the policy (holds do not).
     pub counted: u16,
-    /// Not before this.
+    /// Not before this; [`UnixMs::NEVER`] for one that waits behind an earlier event of its key.
     pub due_at: UnixMs,
     /// The policy gives up after this.
     pub deadline: UnixMs,
@@ -145,6 +179,8 @@ pub enum WaitReason {
     InFlight = 3,
     /// It was replayed and waits for its first attempt.
     Replay = 4,
+    /// An earlier event of its key is not settled yet.
+    Order = 5,
 }
 
 /// A delivery that has been given up. It keeps its bytes (in the log) and can be replayed.
@@ -152,6 +188,8 @@ pub enum WaitReason {
 pub struct Dead {
     /// The delivery.
     pub key: DeliveryKey,
+    /// Where it stands.
+    pub place: Place,
     /// The chain that ended.
     pub chain: u16,
     /// Attempts made in that chain.
@@ -166,6 +204,20 @@ pub struct Dead {
     pub endpoint: Arc<str>,
     /// The last failure in words; at most [`DETAIL_BYTES_MAX`].
     pub detail: Option<Arc<str>>,
+    /// What it means for the later events of its key.
+    pub gap: Gap,
+}
+
+/// What a dead letter means for the later events of its key. The codes are stable: they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Gap {
+    /// Nothing: there is no order to keep.
+    None = 1,
+    /// They went on without it: the order of its key has a gap.
+    Skipped = 2,
+    /// They wait until someone replays or discards it.
+    Halted = 3,
 }
 
 /// Why a delivery was given up. The codes are stable: they are stored.
@@ -182,8 +234,11 @@ pub enum DeadReason {
     Blocked = 4,
     /// The request could not be built.
     Template = 5,
+    /// The subscription's filter failed on the event, so that nobody can say whether it is wanted.
+    Filter = 6,
 }
 
+/// Gives an enum with stable codes its names.
 macro_rules! named {
     ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
         impl $type {
@@ -216,6 +271,7 @@ macro_rules! named {
         }
     };
 }
+pub(crate) use named;
 
 named!(Failure {
     Timeout = "timeout",
@@ -229,13 +285,21 @@ named!(Failure {
     Secret = "secret",
 });
 named!(Verdict { Delivered = "delivered", Retry = "retry", Hold = "hold", Dead = "dead" });
-named!(WaitReason { Retry = "retry", Hold = "hold", InFlight = "in-flight", Replay = "replay" });
+named!(WaitReason {
+    Retry = "retry",
+    Hold = "hold",
+    InFlight = "in-flight",
+    Replay = "replay",
+    Order = "order",
+});
+named!(Gap { None = "none", Skipped = "skipped", Halted = "halted" });
 named!(DeadReason {
     Exhausted = "exhausted",
     Expired = "expired",
     Refused = "refused",
     Blocked = "blocked",
     Template = "template",
+    Filter = "filter",
 });
 
 /// `text` cut to [`DETAIL_BYTES_MAX`] at a character boundary.
@@ -248,9 +312,38 @@ pub fn detail(text: &str) -> Arc<str> {
     text.get(..end).unwrap_or_default().into()
 }
 
+/// How far a partition of a subscription has got, and who works on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The subscription.
+    pub subscription: Arc<str>,
+    /// Its partition; 0 where it has a single endpoint.
+    pub partition: u16,
+    /// Everything before this is done or has a row.
+    pub offset: Offset,
+    /// The member of the group that the partition is assigned to; `None` without a group.
+    pub member: Option<Arc<str>>,
+}
+
+/// Rows with [`WaitReason::Order`] whose turn has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The subscription.
+    pub subscription: Arc<str>,
+    /// Its partition.
+    pub partition: u16,
+    /// Rows of this key, or of every key.
+    pub key: Option<KeyHash>,
+    /// At most so many, those with the lowest offsets first.
+    pub items: u32,
+    /// They are due from now on.
+    pub due_at: UnixMs,
+}
+
 /// Everything that one step of dispatch wants to be true together, in one commit.
 ///
-/// `waiting` takes effect before `settled`: a row written and settled in one batch is gone.
+/// The parts take effect in the order of the fields: a row written and settled in one batch is gone, and
+/// a row written and released in one batch is due.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Records {
     /// Attempts made.
@@ -261,8 +354,12 @@ pub struct Records {
     pub settled: Vec<DeliveryKey>,
     /// Deliveries given up.
     pub dead: Vec<Dead>,
-    /// Committed offset of each subscription that moved: everything before it is done or has a row.
-    pub cursors: Vec<(Arc<str>, Offset)>,
+    /// Held rows whose turn has come.
+    pub released: Vec<Release>,
+    /// Cursors that moved, or changed hands.
+    pub cursors: Vec<Cursor>,
+    /// Breakers that changed.
+    pub breakers: Vec<breaker::Record>,
     /// Events of our own that must exist if the rest does.
     pub own_events: Vec<crate::alert::OwnEvent>,
 }
@@ -271,11 +368,23 @@ impl Records {
     /// Whether there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.attempts.is_empty()
-            && self.waiting.is_empty()
-            && self.settled.is_empty()
-            && self.dead.is_empty()
-            && self.cursors.is_empty()
-            && self.own_events.is_empty()
+        let Self {
+            attempts,
+            waiting,
+            settled,
+            dead,
+            released,
+            cursors,
+            breakers,
+            own_events,
+        } = self;
+        attempts.is_empty()
+            && waiting.is_empty()
+            && settled.is_empty()
+            && dead.is_empty()
+            && released.is_empty()
+            && cursors.is_empty()
+            && breakers.is_empty()
+            && own_events.is_empty()
     }
 }

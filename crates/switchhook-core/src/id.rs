@@ -17,7 +17,7 @@ pub struct EventId(pub Uuid);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub Uuid);
 
-/// A position in the log. The first event has offset 1, and there are no gaps.
+/// A position in the log. The first event has offset 1; numbers are given without gaps, retention makes some.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Offset(pub u64);
 

@@ -52,6 +52,15 @@ pub enum SecretRef {
 }
 
 impl SecretRef {
+    /// The name, unless it is written out.
+    #[must_use]
+    pub const fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Literal(_) => None,
+        }
+    }
+
     /// The current value.
     ///
     /// # Errors

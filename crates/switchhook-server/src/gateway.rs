@@ -8,6 +8,8 @@
 //! under way, and at the same time dispatch starts nothing new and waits for what is under way; what was
 //! accepted last stays in the log. Then the admin listener ends, and the store commits and closes. A second signal, or a kill, at any point is as safe as a power cut.
 
+mod listeners;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -17,32 +19,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::body::Body;
-use http::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
 use switchhook_core::plan::Plan;
 use switchhook_core::secret::Lookup as _;
 use switchhook_store::embedded::{self, Embedded};
-use switchhook_store::{Error, Store};
+use switchhook_store::{Batch, Error, Receipt, Store};
 use switchhook_wire::config::{Config, Durability, Problem};
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc, watch};
-use tokio::task::JoinHandle;
-use tower_service::Service as _;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
 
+use crate::alerts::{self, Alerts};
 use crate::clock::{Clock, STEP_INTERVAL, Step, watch_steps};
 use crate::control::{self, Resources};
 use crate::dispatch::attempt::Sender;
-use crate::dispatch::guard::{Guard, SystemResolver, Times, tls_config};
+use crate::dispatch::guard::{Guard, SystemResolver, Times};
+use crate::dispatch::tls::Trust;
 use crate::dispatch::transport::Transport;
 use crate::dispatch::{self, Stopped};
 use crate::ingest::Ingest;
-use crate::listen::{self, Limits};
+use crate::jobs::Jobs;
 use crate::observe::{self, Observe};
+use crate::retention::{self, Retention};
 use crate::secrets::directory::Directory;
+use crate::secrets::watch::{WATCH_INTERVAL, watch as watch_secrets};
 use crate::secrets::{Environment, Secrets};
+use listeners::{Listener, Listeners};
 
 /// What the parts of the gateway share.
 pub struct Gateway {
@@ -54,6 +54,9 @@ pub struct Gateway {
     pub(crate) sender: Arc<Sender>,
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) observe: Arc<Observe>,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) alerts: Alerts,
+    pub(crate) retention: Retention,
     pub(crate) resources: Mutex<Resources>,
     pub(crate) config: Config,
     closing: AtomicBool,
@@ -106,7 +109,8 @@ pub struct Running {
     ingest_listener: Listener,
     /// `None` when both share one.
     admin_listener: Option<Listener>,
-    clock_watch: JoinHandle<()>,
+    /// What goes on by itself: it ends when this is dropped.
+    tasks: JoinSet<()>,
 }
 
 impl Gateway {
@@ -135,14 +139,15 @@ impl Gateway {
         let first = resources.plan();
         let observe = Arc::new(Observe::new(clock, &first));
         let own = Arc::new(ArcSwap::from_pointee(listeners.addresses()));
-        let tls = tls_config(&[]).map_err(|error| StartError::Tls(error.to_string()))?;
+        let trust = Trust::of_system(&[]).map_err(|error| StartError::Tls(error.to_string()))?;
         let guard = Guard::new(
             Arc::new(SystemResolver::default()),
-            Arc::new(tls),
+            Arc::new(trust),
             own,
             Times::default(),
         );
-        let sender = Arc::new(Sender::new(Transport::new(guard), secrets.clone(), clock));
+        let transport = Transport::new(guard, secrets.clone());
+        let sender = Arc::new(Sender::new(transport, secrets.clone(), clock));
         let (fatal_in, fatal) = mpsc::unbounded_channel();
         let parts = dispatch::Parts {
             store: store.clone(),
@@ -161,6 +166,7 @@ impl Gateway {
             observe.clone(),
         );
         let ingest = Arc::new(ingest.with_fatal(fatal_in));
+        let jobs = Jobs::new(store.clone(), plan.clone(), dispatch.clone(), clock);
         let gateway = Arc::new(Self {
             store,
             plan,
@@ -170,6 +176,9 @@ impl Gateway {
             sender,
             ingest,
             observe,
+            jobs,
+            alerts: Alerts::new(config.alerts),
+            retention: Retention::new(config.retention),
             resources: Mutex::new(resources),
             config,
             closing: AtomicBool::new(false),
@@ -177,6 +186,7 @@ impl Gateway {
         // Last, so that a start that fails has shown no token and stored none.
         let new_token =
             control::ensure_first_token(&*gateway.store, &opened.1, clock.now()).await?;
+        gateway.jobs.resume().await?;
         Ok(listeners.serve(gateway, fatal, new_token))
     }
 
@@ -194,6 +204,39 @@ impl Gateway {
     /// Whether the stop has begun.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
+    }
+
+    /// The configuration file was read again and is in force, or could not be. Until it can be, an alert says so.
+    pub fn config_read(&self, succeeded: bool) {
+        self.alerts.config_read(succeeded);
+    }
+
+    /// Starts what goes on by itself.
+    fn tasks(self: &Arc<Self>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let (steps_in, steps) = mpsc::channel(1);
+        tasks.spawn(watch_steps(self.clock, STEP_INTERVAL, steps_in));
+        tasks.spawn(self.clone().follow_clock(steps));
+        let (changed_in, changed) = mpsc::channel(1);
+        tasks.spawn(watch_secrets(
+            self.secrets.clone(),
+            WATCH_INTERVAL,
+            changed_in,
+        ));
+        tasks.spawn(self.clone().follow_secrets(changed));
+        tasks.spawn(alerts::run(self.clone()));
+        tasks.spawn(retention::run(self.clone()));
+        tasks
+    }
+
+    /// What was held for a refused credential is tried again when that has another value.
+    async fn follow_secrets(self: Arc<Self>, mut changed: mpsc::Receiver<Vec<Arc<str>>>) {
+        while let Some(names) = changed.recv().await {
+            for name in names {
+                observe::log::secret_changed(&name);
+                self.dispatch.secret_changed(&name);
+            }
+        }
     }
 
     /// After the wall clock went back, no row waits longer than it was meant to.
@@ -231,7 +274,9 @@ impl Running {
     pub async fn stop(mut self, drain: Duration) -> Result<(), Error> {
         self.gateway.closing.store(true, Ordering::Relaxed);
         let under_way = self.gateway.dispatch.snapshot().await.unwrap_or_default();
-        observe::log::stopping(under_way.in_flight.values().sum());
+        observe::log::stopping(under_way.in_flight().map(|(_, count)| count).sum());
+        self.tasks.shutdown().await;
+        self.gateway.jobs.stop().await;
         let gateway = self.gateway.clone();
         let (ingest, admin) = (self.ingest_listener, self.admin_listener);
         let ended = tokio::time::timeout(drain, async {
@@ -247,7 +292,6 @@ impl Running {
             // Probes were told 503 until now; a stream that nobody ends must not hold up the stop.
             let _cut_off = tokio::time::timeout(ADMIN_GRACE, admin.stop()).await;
         }
-        self.clock_watch.abort();
         let store = self.gateway.store.clone();
         let _ended = tokio::task::spawn_blocking(move || store.close()).await;
         observe::log::stopped();
@@ -294,172 +338,15 @@ pub(crate) async fn in_background<T: Send + 'static>(
         .map_err(|error| Error::Read(error.to_string()))?
 }
 
-/// The sockets, bound before anything is served.
-struct Listeners {
-    ingest: (TcpListener, SocketAddr),
-    /// `None` when both share one.
-    admin: Option<(TcpListener, SocketAddr)>,
-    limits: Limits,
-}
-
-impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, StartError> {
-        let ingest = bind(config.server.ingest).await?;
-        // Port 0 stands for any free port, so two of them are not the same.
-        let shared = config.server.admin == config.server.ingest && config.server.admin.port() != 0;
-        let admin = if shared {
-            None
-        } else {
-            Some(bind(config.server.admin).await?)
-        };
-        let connections_max = usize::try_from(config.server.max_connections).unwrap_or(usize::MAX);
-        let grace = Duration::from_millis(config.server.shutdown_drain_ms);
-        Ok(Self {
-            ingest,
-            admin,
-            limits: Limits {
-                connections_max,
-                grace,
-                ..Limits::default()
-            },
-        })
-    }
-
-    fn addresses(&self) -> Vec<SocketAddr> {
-        let admin = self.admin.as_ref().map(|(_, address)| *address);
-        std::iter::once(self.ingest.1).chain(admin).collect()
-    }
-
-    fn serve(
-        self,
-        gateway: Arc<Gateway>,
-        fatal: mpsc::UnboundedReceiver<Error>,
-        new_token: Option<String>,
-    ) -> Running {
-        let router = control::router(gateway.clone());
-        let ingest_address = self.ingest.1;
-        let admin_address = self
-            .admin
-            .as_ref()
-            .map_or(ingest_address, |(_, address)| *address);
-        let (limits, ingest) = (self.limits, gateway.ingest.clone());
-        let (ingest_listener, admin_listener) = match self.admin {
-            Some((socket, _)) => {
-                let own = limits.clone();
-                let admin = Listener::spawn(|stopping| serve_admin(socket, own, router, stopping));
-                let ingest = Listener::spawn(|stopping| {
-                    serve_ingest(self.ingest.0, limits, ingest, stopping)
-                });
-                (ingest, Some(admin))
-            }
-            None => {
-                let both = Listener::spawn(|stopping| {
-                    serve_both(self.ingest.0, limits, ingest, router, stopping)
-                });
-                (both, None)
-            }
-        };
-        let (steps_in, steps) = mpsc::channel(1);
-        tokio::spawn(gateway.clone().follow_clock(steps));
-        let clock_watch = tokio::spawn(watch_steps(gateway.clock, STEP_INTERVAL, steps_in));
-        observe::log::started(
-            ingest_address,
-            admin_address,
-            &gateway.config.server.data_dir,
-        );
-        Running {
-            ingest: ingest_address,
-            admin: admin_address,
-            new_token,
-            gateway,
-            fatal,
-            ingest_listener,
-            admin_listener,
-            clock_watch,
-        }
-    }
-}
-
-/// A listener that serves, and how to end it.
-struct Listener {
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<listen::Drained>,
-}
-
-impl Listener {
-    fn spawn<F>(serve: impl FnOnce(watch::Receiver<bool>) -> F) -> Self
-    where
-        F: Future<Output = listen::Drained> + Send + 'static,
-    {
-        let (stop, stopping) = watch::channel(false);
-        Self {
-            stop,
-            serving: tokio::spawn(serve(stopping)),
-        }
-    }
-
-    /// Stops accepting; returns when what was under way has ended.
-    async fn stop(self) {
-        let _ended_already = self.stop.send(true);
-        let _panicked = self.serving.await;
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
-async fn serve_ingest(
-    listener: TcpListener,
-    limits: Limits,
-    ingest: Arc<Ingest>,
-    stopping: watch::Receiver<bool>,
-) -> listen::Drained {
-    let service = move |_| {
-        let ingest = ingest.clone();
-        service_fn(move |request: Request<Incoming>| {
-            let ingest = ingest.clone();
-            async move { Ok(ingest.handle(request).await) }
-        })
-    };
-    listen::serve(listener, limits, service, stopping).await
-}
-
-async fn serve_admin(
-    listener: TcpListener,
-    limits: Limits,
-    router: Router,
-    stopping: watch::Receiver<bool>,
-) -> listen::Drained {
-    let service = move |_| {
-        let router = router.clone();
-        service_fn(move |request: Request<Incoming>| router.clone().call(request))
-    };
-    listen::serve(listener, limits, service, stopping).await
-}
-
-/// One port for both, as in the demo.
-async fn serve_both(
-    listener: TcpListener,
-    limits: Limits,
-    ingest: Arc<Ingest>,
-    router: Router,
-    stopping: watch::Receiver<bool>,
-) -> listen::Drained {
-    let service = move |_| {
-        let (ingest, router) = (ingest.clone(), router.clone());
-        service_fn(move |request: Request<Incoming>| {
-            let (ingest, mut router) = (ingest.clone(), router.clone());
-            async move {
-                if request.uri().path().starts_with("/in/") {
-                    return Ok(ingest.handle(request).await.map(Body::new));
-                }
-                router.call(request).await
-            }
-        })
-    };
-    listen::serve(listener, limits, service, stopping).await
+/// Hands `batch` in and waits until it is on disk.
+pub(crate) async fn write(store: &dyn Store, batch: Batch) -> Result<Receipt, Error> {
+    let (done, receipt) = oneshot::channel();
+    store.submit(
+        batch,
+        Box::new(move |result| {
+            // Nobody waits any more when the asker has gone.
+            let _gone = done.send(result);
+        }),
+    );
+    receipt.await.map_err(|_| Error::Closed)?
 }

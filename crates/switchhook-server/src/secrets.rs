@@ -3,11 +3,13 @@
 //! A file is looked at each time its secret is used (one `stat`), and read again when it has changed, so
 //! that a rotated secret counts at the next request or attempt without a restart. The environment cannot
 //! change while the process runs; only the binary reads it, through the function given to [`Secrets::new`].
+//! [`watch`] tells those who wait for a secret to change that it has.
 //!
 //! One newline at the end is not part of the value, since every editor writes one. No value is ever in an error.
 //! Bounds: [`VALUE_BYTES_MAX`] for a value; as many cached values as there are names.
 
 pub mod directory;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -19,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use switchhook_core::secret::{Lookup, Secret, SecretError};
+use tokio::sync::Notify;
 
 /// Largest value, in bytes: room for a private key with its chain.
 pub const VALUE_BYTES_MAX: u64 = 64 * 1024;
@@ -43,6 +46,7 @@ pub enum Origin {
 pub struct Secrets {
     entries: ArcSwap<BTreeMap<Arc<str>, Entry>>,
     environment: Environment,
+    replaced: Notify,
 }
 
 struct Entry {
@@ -74,12 +78,19 @@ impl Secrets {
         Self {
             entries: ArcSwap::from_pointee(entries(origins)),
             environment,
+            replaced: Notify::new(),
         }
     }
 
     /// Puts other secrets in force, all at once.
     pub fn replace(&self, origins: BTreeMap<Arc<str>, Origin>) {
         self.entries.store(Arc::new(entries(origins)));
+        self.replaced.notify_one();
+    }
+
+    /// The names there are.
+    fn names(&self) -> Vec<Arc<str>> {
+        self.entries.load().keys().cloned().collect()
     }
 }
 

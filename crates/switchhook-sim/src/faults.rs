@@ -27,8 +27,18 @@ pub struct Faults {
     pub jumps: u64,
     /// Changes of the plan.
     pub plan_changes: u64,
-    /// Replays and discards.
+    /// Replays and discards of dead letters.
     pub operations: u64,
+    /// Subscriptions paused and resumed.
+    pub pauses: u64,
+    /// Breakers opened and closed by hand, and partitions assigned anew.
+    pub switches: u64,
+    /// Steps of retention.
+    pub retentions: u64,
+    /// Old events that are delivered again, also for subscriptions that never took them.
+    pub reruns: u64,
+    /// Partitions in which somebody seeks forward.
+    pub seeks: u64,
     /// Of a thousand commits and reads, so many take seconds.
     pub stall_pm: u64,
     /// Of a thousand events, so many are sent once more after their acknowledgement.
@@ -52,7 +62,7 @@ pub struct Behaviour {
     pub reset_pm: u64,
     /// Answer with a 4xx that will not heal.
     pub refuse_pm: u64,
-    /// Answer 401, 403 or 410.
+    /// Answer 401 or 403, and now and then 410.
     pub hold_pm: u64,
     /// Fail in TLS, DNS or the like, or never leave the gateway.
     pub odd_pm: u64,
@@ -80,8 +90,10 @@ pub enum OutageKind {
     Unavailable,
     /// No answer.
     BlackHole,
-    /// 401.
+    /// 401, 403 or 407, until somebody changes the secret when it is over.
     Unauthorized,
+    /// 410: it takes a person to open its breaker afterwards.
+    Gone,
     /// 429 with `Retry-After`.
     Throttled,
 }
@@ -121,6 +133,26 @@ pub enum Sabotage {
     LetterLost,
     /// The engine is not told that the URL of an endpoint has changed (as planned).
     EditIgnored,
+    /// A restart does not tell the engine which keys are held up (I5).
+    KeysForgotten,
+    /// Rows that wait behind others are handed out at once and without their key (I5).
+    HeldHandedOut,
+    /// The engine is told that a key goes on after a letter that halts it (I5).
+    HaltIgnored,
+    /// The engine is told that endpoints have no rate (I6).
+    RateIgnored,
+    /// A restart does not tell the engine which breakers are open (I7).
+    BreakerForgotten,
+    /// The disk counts probes that failed as attempts (I7).
+    ProbeCounted,
+    /// The engine is not told of pauses that a restart finds (pauses).
+    PauseForgotten,
+    /// Some requests go to another member of the group than the one that has the partition (groups).
+    TwoMembers,
+    /// Retention is told that nobody wants what lies behind the end of the log (retention).
+    RetentionTooKeen,
+    /// Rows stay where they are when a subscription gets other partitions (groups).
+    RowsNotMoved,
 }
 
 /// Whether something that happens to `per_mille` of a thousand happens now.
@@ -151,6 +183,11 @@ impl Faults {
             jumps: swarm(entropy, 6),
             plan_changes: swarm(entropy, 30),
             operations: swarm(entropy, 16),
+            pauses: swarm(entropy, 12),
+            switches: swarm(entropy, 12),
+            retentions: swarm(entropy, 12),
+            reruns: swarm(entropy, 12),
+            seeks: swarm(entropy, 3),
             stall_pm: swarm(entropy, 60),
             repeat_pm: swarm(entropy, 200),
         }
@@ -165,6 +202,7 @@ impl Behaviour {
             OutageKind::BlackHole,
             OutageKind::Unauthorized,
             OutageKind::Throttled,
+            OutageKind::Gone,
         ];
         let outages = (0..swarm(entropy, 4)).filter_map(|_| {
             let from_ms = entropy.below(CHAOS_MS);
@@ -189,7 +227,7 @@ impl Behaviour {
             lost_answer_pm: swarm(entropy, 150),
             reset_pm: swarm(entropy, 150),
             refuse_pm: swarm(entropy, 80),
-            hold_pm: swarm(entropy, 40),
+            hold_pm: swarm(entropy, 8),
             odd_pm: swarm(entropy, 50),
         }
     }

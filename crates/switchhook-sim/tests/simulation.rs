@@ -93,6 +93,16 @@ fn every_check_fails_in_a_world_that_is_broken_on_purpose() {
         (Sabotage::ReadLost, Invariant::Progress),
         (Sabotage::LetterLost, Invariant::Letters),
         (Sabotage::EditIgnored, Invariant::AsPlanned),
+        (Sabotage::KeysForgotten, Invariant::InOrder),
+        (Sabotage::HeldHandedOut, Invariant::InOrder),
+        (Sabotage::HaltIgnored, Invariant::InOrder),
+        (Sabotage::RateIgnored, Invariant::RateLimit),
+        (Sabotage::BreakerForgotten, Invariant::ProbeOnly),
+        (Sabotage::ProbeCounted, Invariant::FreeProbes),
+        (Sabotage::PauseForgotten, Invariant::Paused),
+        (Sabotage::TwoMembers, Invariant::OneMember),
+        (Sabotage::RetentionTooKeen, Invariant::NeededKept),
+        (Sabotage::RowsNotMoved, Invariant::OneMember),
     ] {
         let broken = (0..SEEDS_UNTIL_FOUND).find_map(|seed| world::run(seed, Some(sabotage)).err());
         let violation = broken.map(|broken| broken.violation);

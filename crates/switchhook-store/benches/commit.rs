@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use switchhook_core::delivery::{
-    Attempt, DeliveryKey, OutcomeKind, Records, Verdict, WaitReason, Waiting,
+    Attempt, Cursor, DeliveryKey, OutcomeKind, Place, Records, Verdict, WaitReason, Waiting,
 };
 use switchhook_core::event::Event;
 use switchhook_core::id::{EventId, Offset};
@@ -121,11 +121,17 @@ fn backlog(dir: &Path) -> Result<(), Box<dyn Error>> {
         items: 100,
         bytes: usize::MAX,
     };
-    let due = store.due("subscription-0", UnixMs(u64::MAX), &BTreeSet::new(), limit)?;
+    let due = store.due(
+        "subscription-0",
+        0,
+        UnixMs(u64::MAX),
+        &BTreeSet::new(),
+        limit,
+    )?;
     marks.push(("100 due", Instant::now()));
     let counts = store.counts()?;
     marks.push(("counts", Instant::now()));
-    let settled = store.settled_from("subscription-0", Offset(999_000))?;
+    let settled = store.settled_from("subscription-0", 0, Offset(999_000))?;
     marks.push(("settled of the last 1000", Instant::now()));
     let by_key = EventFilter {
         key: Some("nobody's".into()),
@@ -159,6 +165,7 @@ fn waiting(offset: u64, name: &Arc<str>) -> Waiting {
             subscription: name.clone(),
             offset: Offset(offset),
         },
+        place: Place::default(),
         chain: 0,
         attempts: 1,
         counted: 1,
@@ -284,7 +291,7 @@ fn dispatch(store: &Embedded, fan_out: usize, stop: &AtomicBool, completed: &Arc
         });
         let records = Records {
             attempts: attempts.collect(),
-            cursors: names.iter().map(|name| (name.clone(), from)).collect(),
+            cursors: names.iter().map(|name| cursor(name, from)).collect(),
             ..Records::default()
         };
         let _ = slots.recv();
@@ -303,12 +310,22 @@ fn dispatch(store: &Embedded, fan_out: usize, stop: &AtomicBool, completed: &Arc
     (0..64).for_each(|_| slots.recv().unwrap_or_default());
 }
 
+fn cursor(name: &Arc<str>, offset: Offset) -> Cursor {
+    Cursor {
+        subscription: name.clone(),
+        partition: 0,
+        offset,
+        member: None,
+    }
+}
+
 fn attempt(event: &Event, name: &Arc<str>, endpoint: &Arc<str>, rule: &Arc<str>) -> Attempt {
     Attempt {
         key: DeliveryKey {
             subscription: name.clone(),
             offset: event.offset,
         },
+        partition: 0,
         chain: 0,
         n: 1,
         endpoint: endpoint.clone(),

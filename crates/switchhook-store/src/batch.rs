@@ -18,7 +18,7 @@ pub struct Batch {
     pub refuse_conflicts: bool,
     /// What dispatch has done.
     pub records: Records,
-    /// Dead letters to replay.
+    /// Deliveries to make again.
     pub replays: Vec<Replay>,
     /// Dead letters to discard: delivery and the chain that died.
     pub discards: Vec<(DeliveryKey, u16)>,
@@ -26,6 +26,16 @@ pub struct Batch {
     pub resources: Vec<ResourceChange>,
     /// API tokens to add.
     pub tokens: Vec<Token>,
+    /// Subscriptions paused or resumed.
+    pub pauses: Vec<PauseChange>,
+    /// Jobs made or gone on, each written over the one with its id.
+    pub jobs: Vec<Job>,
+    /// Subscriptions whose partitions are others from now on.
+    pub layouts: Vec<Layout>,
+    /// What people did, with this batch.
+    pub audit: Vec<AuditEntry>,
+    /// What may be forgotten.
+    pub retain: Option<Retain>,
     /// After the clock went back to this time: no row may wait longer than its planned delay from here.
     pub rebase: Option<UnixMs>,
 }
@@ -106,19 +116,117 @@ pub struct Receipt {
     pub conflict: Option<Conflict>,
     /// One per event, in order. (Events that records bring along have none.)
     pub appended: Vec<Appended>,
-    /// Dead letters that were there and now wait again.
+    /// Replays that took effect.
     pub replayed: u64,
     /// Dead letters that were there and are gone.
     pub discarded: u64,
+    /// What was forgotten.
+    pub retained: Retained,
 }
 
-/// Puts a dead letter back to work, if it is still there with that chain.
+/// Makes a delivery again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
-    /// The chain that died.
-    pub dead_chain: u16,
-    /// The row to write in its place.
+    /// `Some`: it must still be a dead letter, and of this chain. `None`: whatever became of it, unless it
+    /// waits; the store then sets the chain of the row to one more than the highest it knows of the delivery. The dead
+    /// letter goes in either case.
+    pub dead_chain: Option<u16>,
+    /// The row to write.
     pub waiting: Waiting,
+}
+
+/// A subscription is paused, or goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseChange {
+    /// Its name.
+    pub subscription: Arc<str>,
+    /// `None`: it goes on.
+    pub pause: Option<Pause>,
+}
+
+/// Why a subscription is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Since when.
+    pub at: UnixMs,
+    /// What the operator said.
+    pub reason: Option<Arc<str>>,
+}
+
+/// A job: something long that goes on after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// `job_` and a `UUIDv7`.
+    pub id: Arc<str>,
+    /// Whether it has ended; those that have are forgotten first.
+    pub is_over: bool,
+    /// JSON: what it does and how far it has got.
+    pub body: Arc<str>,
+    /// Last change.
+    pub updated_at: UnixMs,
+}
+
+/// Most jobs that are kept; the oldest that are over go first.
+pub const JOBS_MAX: usize = 1_000;
+
+/// The partitions of a subscription from now on. Where their number changes, every new partition begins at the
+/// lowest offset that an old one had; rows are moved by writing them with their new place in the same batch or before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Its name.
+    pub subscription: Arc<str>,
+    /// How many.
+    pub partitions: u16,
+    /// What decides where a delivery stands, as `Plan::layout` says it; kept, and handed back by [`crate::Store::layouts`].
+    pub text: Arc<str>,
+}
+
+/// Something that a person or a program did through the API or the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When.
+    pub at: UnixMs,
+    /// Who: the name of the token.
+    pub actor: Arc<str>,
+    /// What, for example `replay.start`.
+    pub action: Arc<str>,
+    /// To what, for example `subscription/web-to-crm`.
+    pub object: Arc<str>,
+    /// JSON, without secrets.
+    pub detail: Arc<str>,
+}
+
+/// What may be forgotten, in one step of bounded work. What a waiting delivery or a dead letter needs always stays,
+/// and so does every event from `keep_from` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retain {
+    /// Events accepted before this go, with their attempts.
+    pub events_before: UnixMs,
+    /// The lowest offset that a subscription or a job still wants.
+    pub keep_from: Offset,
+    /// Attempts made before this go, also of events that stay.
+    pub attempts_before: UnixMs,
+    /// Dead letters made before this go, but for those that halt their key.
+    pub dead_before: UnixMs,
+    /// At most so many rows of each kind in this step.
+    pub items: u32,
+    /// At most so many free pages are given back to the file system in this step.
+    pub pages: u32,
+}
+
+/// What a step of retention did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// Events that are gone.
+    pub events: u64,
+    /// Attempts that are gone.
+    pub attempts: u64,
+    /// Dead letters that are gone.
+    pub dead: u64,
+    /// Bytes given back to the file system.
+    pub bytes: u64,
+    /// Whether there is more to do.
+    pub more: bool,
 }
 
 /// A resource made through the API.

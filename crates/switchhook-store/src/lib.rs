@@ -7,13 +7,14 @@
 //! * [`tail`] holds the newest events in memory, so that dispatch that keeps up reads nothing from disk.
 //!
 //! Invariants: when `submit` reports success, the batch is on disk. Batches take effect in the order of
-//! their submission. Offsets are given in that order and have no gaps.
+//! their submission. Offsets are given in that order without gaps; retention makes gaps.
 
 pub mod batch;
 mod conflict;
 pub mod conformance;
 pub mod embedded;
 mod error;
+mod keys;
 pub mod memory;
 pub mod query;
 pub mod tail;
@@ -22,7 +23,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use switchhook_core::breaker;
+use switchhook_core::delivery::{Cursor, Waiting};
+use switchhook_core::engine::KeyRows;
 use switchhook_core::event::Event;
+use switchhook_core::group::KeyHash;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
@@ -39,8 +44,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// A batch with events is committed as soon as the disk is free; one without waits a few
     /// milliseconds for one to ride with. Within a batch the parts take effect in this order: events,
-    /// attempts, waiting rows, settled, dead letters, own events, cursors, replays, discards, resources,
-    /// tokens, rebase. A dead letter also ends the waiting row of its delivery. The offsets that records
+    /// records in the order of their fields, replays, discards, resources, tokens, pauses, jobs, layouts, audit, rebase,
+    /// retain. A dead letter also ends the waiting row of its delivery. The offsets that records
     /// name must be in the log. An event whose id is in the log already is a duplicate.
     /// With [`Batch::refuse_conflicts`], a batch that holds a conflict is refused whole: the receipt names it.
     fn submit(&self, batch: Batch, done: Done);
@@ -54,19 +59,33 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     fn read_log(&self, from: Offset, limit: query::Limit) -> Result<Vec<Arc<Event>>, Error>;
 
-    /// The committed offset of every subscription that has one.
+    /// The cursor of every partition of every subscription that has one, by subscription and partition.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error>;
+    fn cursors(&self) -> Result<Vec<Cursor>, Error>;
 
-    /// Offsets from `from` on for which `subscription` has an attempt, a waiting row or a dead letter.
+    /// Offsets from `from` on for which `subscription` has an attempt, a waiting row or a dead letter, up to the
+    /// highest one with a record in `partition`; those of other partitions may be among them.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn settled_from(&self, subscription: &str, from: Offset) -> Result<BTreeSet<Offset>, Error>;
+    fn settled_from(
+        &self,
+        subscription: &str,
+        partition: u16,
+        from: Offset,
+    ) -> Result<BTreeSet<Offset>, Error>;
 
-    /// Waiting deliveries of `subscription` due by `until`, oldest due first, with their events; those
+    /// What keeps keys of a partition from going on: rows and dead letters that halt, by key. At most
+    /// [`switchhook_core::engine::KEYS_MAX`] keys.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn keys(&self, subscription: &str, partition: u16)
+    -> Result<BTreeMap<KeyHash, KeyRows>, Error>;
+
+    /// Waiting deliveries of a partition due by `until`, oldest due first, then by offset, with their events; those
     /// in `skip` left out. Uses an index: the cost does not grow with the number of rows.
     ///
     /// # Errors
@@ -74,10 +93,71 @@ pub trait Store: Send + Sync + 'static {
     fn due(
         &self,
         subscription: &str,
+        partition: u16,
         until: UnixMs,
         skip: &BTreeSet<Offset>,
         limit: query::Limit,
     ) -> Result<query::DueWork, Error>;
+
+    /// All waiting deliveries of `subscription` with offsets from `from` on, by offset, with their events.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn waiting(
+        &self,
+        subscription: &str,
+        from: Offset,
+        limit: query::Limit,
+    ) -> Result<Vec<(Waiting, Arc<Event>)>, Error>;
+
+    /// What outlives a restart of every gate that has something to keep.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn breakers(&self) -> Result<Vec<breaker::Record>, Error>;
+
+    /// The text of the last [`batch::Layout`] of each subscription that ever had one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn layouts(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, Error>;
+
+    /// The paused subscriptions.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn pauses(&self) -> Result<BTreeMap<Arc<str>, batch::Pause>, Error>;
+
+    /// All jobs, the newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn jobs(&self) -> Result<Vec<batch::Job>, Error>;
+
+    /// Entries of the audit log, the newest first, with numbers below `before`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn audit(&self, before: Option<u64>, items: usize) -> Result<Vec<query::Audited>, Error>;
+
+    /// The offset of the first event accepted at or after `time`; the end of the log if there is none. Where the
+    /// clock jumped, one of those that the jump allows.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn offset_at(&self, time: UnixMs) -> Result<Offset, Error>;
+
+    /// Events that match from `from` on in log order, and the offset to go on from; fewer than `limit` only at the end or
+    /// after a bounded number of events was looked at.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scan(
+        &self,
+        filter: &query::EventFilter,
+        from: Offset,
+        limit: query::Limit,
+    ) -> Result<(Vec<Arc<Event>>, Offset), Error>;
 
     /// The event with this id.
     ///

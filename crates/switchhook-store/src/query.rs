@@ -17,6 +17,9 @@ pub struct Limit {
     pub bytes: usize,
 }
 
+/// Offsets that one scan looks at, at most: some tens of milliseconds, so that other reads need not wait long.
+pub(crate) const SCANNED_MAX: u64 = 10_000;
+
 /// What is left of a [`Limit`] during one read.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -74,6 +77,10 @@ pub struct EventFilter {
     pub since: Option<UnixMs>,
     /// Accepted before.
     pub until: Option<UnixMs>,
+    /// At this offset or after.
+    pub from: Option<Offset>,
+    /// Before this offset.
+    pub to: Option<Offset>,
 }
 
 impl EventFilter {
@@ -87,6 +94,8 @@ impl EventFilter {
                 .as_deref()
                 .is_none_or(|key| event.key.as_deref() == Some(key))
             && within(event.received_at, self.since, self.until)
+            && self.from.is_none_or(|from| event.offset >= from)
+            && self.to.is_none_or(|to| event.offset < to)
     }
 }
 
@@ -156,7 +165,7 @@ pub struct DeadLetter {
 /// All that is kept of one event's deliveries, over all subscriptions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// By subscription, chain and number.
+    /// By subscription, chain and number. Where an attempt was made is not kept: each reads back with partition 0.
     pub attempts: Vec<Attempt>,
     /// Deliveries that wait.
     pub waiting: Vec<Waiting>,
@@ -171,16 +180,29 @@ pub struct Counts {
     pub events: u64,
     /// The next offset to be given.
     pub end: Offset,
+    /// The oldest offset in the log; equal to `end` when it is empty.
+    pub first: Offset,
     /// Waiting deliveries by subscription.
     pub waiting: BTreeMap<Arc<str>, u64>,
+    /// Waiting deliveries by subscription and partition.
+    pub partitions: BTreeMap<(Arc<str>, u16), u64>,
     /// Of these, the ones that are held, by subscription.
     pub held: BTreeMap<Arc<str>, u64>,
     /// When the oldest-due waiting delivery is due, by subscription.
     pub oldest_due: BTreeMap<Arc<str>, UnixMs>,
     /// Dead letters by endpoint and reason.
     pub dead: BTreeMap<(Arc<str>, DeadReason), u64>,
-    /// Bytes on disk, all files together; 0 in memory.
+    /// Bytes on disk, all files together but the reserve for a full disk; 0 in memory.
     pub bytes: u64,
     /// Bytes free where the store lies; `u64::MAX` in memory.
     pub free_bytes: u64,
+}
+
+/// An entry of the audit log with its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// 1, 2, … without gaps.
+    pub number: u64,
+    /// What was done.
+    pub entry: crate::batch::AuditEntry,
 }

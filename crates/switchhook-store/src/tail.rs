@@ -76,6 +76,14 @@ impl Tail {
         }
     }
 
+    /// Lets go of the events before `offset`: retention takes some of them from the log.
+    pub fn forget_before(&self, offset: Offset) {
+        let mut inner = self.lock();
+        while let Some(oldest) = inner.events.pop_front_if(|event| event.offset < offset) {
+            inner.bytes -= oldest.weight();
+        }
+    }
+
     /// The offset that the next event will get.
     #[must_use]
     pub fn end(&self) -> Offset {

@@ -2,10 +2,10 @@
 //!
 //! A span is one or more whole numbers, each with its unit, largest unit first and no unit twice. A bare
 //! number is refused, since nobody can tell seconds from milliseconds in it. The unit of the result is
-//! milliseconds; the longest span is a year, far above every limit in the configuration.
+//! milliseconds; the longest span is ten years, the longest that anything is kept.
 
-/// Longest span that parses, in milliseconds: 366 days.
-pub const MAX_MS: u64 = 366 * 86_400_000;
+/// Longest span that parses, in milliseconds: ten years.
+pub const MAX_MS: u64 = 3_650 * 86_400_000;
 
 /// Units, largest first, and their milliseconds.
 const UNITS: [(&str, u64); 5] = [
@@ -28,7 +28,7 @@ pub enum Error {
     )]
     Malformed(String),
     /// Longer than [`MAX_MS`].
-    #[error("`{0}` is longer than 366 days")]
+    #[error("`{0}` is longer than 3650 days")]
     TooLong(String),
 }
 
@@ -121,7 +121,7 @@ mod tests {
             assert!(matches!(parse(text), Err(Error::Malformed(_))), "{text}");
         }
         assert_eq!(parse("30"), Err(Error::NoUnit("30".into())));
-        for text in ["367d", "99999999999999999999s", "18446744073709551615d"] {
+        for text in ["3651d", "99999999999999999999s", "18446744073709551615d"] {
             assert!(matches!(parse(text), Err(Error::TooLong(_))), "{text}");
         }
     }

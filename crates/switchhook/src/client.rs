@@ -236,13 +236,26 @@ impl Client {
         path: &[&str],
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        let body = serde_json::to_vec(body).unwrap_or_default();
-        self.call(method, self.url(path), Some(body)).await
+        self.send_with(method, path, &(), body).await
     }
 
-    /// Deletes what `path` names.
-    pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), Error> {
-        self.answer(Method::DELETE, self.url(path), None, "application/json")
+    /// Sends `body` to `path` with the members of `query` that are set.
+    pub(crate) async fn send_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &impl Serialize,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        let url = with_query(self.url(path), query);
+        self.call(method, url, Some(body)).await
+    }
+
+    /// Deletes what `path` names, with the members of `query` that are set.
+    pub(crate) async fn delete(&self, path: &[&str], query: &impl Serialize) -> Result<(), Error> {
+        let url = with_query(self.url(path), query);
+        self.answer(Method::DELETE, url, None, "application/json")
             .await
             .map(drop)
     }

@@ -67,6 +67,15 @@ pub(crate) fn stdin() -> Result<String, Failure> {
     take(io::stdin().lock(), TEXT_BYTES_MAX, "standard input")
 }
 
+/// What was piped in, if anything was.
+pub(crate) fn piped() -> Result<Option<String>, Failure> {
+    if io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let text = stdin()?;
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
+
 fn read(path: &Path, bytes_max: u64) -> Result<String, Failure> {
     let shown = path.display().to_string();
     let file = File::open(path).map_err(|error| unreadable(&shown, &error))?;

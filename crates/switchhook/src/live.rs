@@ -1,7 +1,8 @@
 //! The live table of the demo: drawn over itself on a terminal, plain lines elsewhere.
 
-use switchhook_wire::api::StatsView;
+use switchhook_wire::api::{BreakerState, StatsView};
 
+use crate::cmd::breaker::state_text;
 use crate::output::{Output, table};
 
 /// A table that is shown again and again.
@@ -21,22 +22,37 @@ impl Live {
     }
 
     /// Shows the figures of this moment.
-    pub(crate) fn show(&mut self, stats: &StatsView) {
+    pub(crate) fn show(&mut self, stats: &StatsView, breakers: &[BreakerState]) {
         if !self.output.is_drawable() || self.output.is_quiet() {
-            self.output.say(&line(stats));
+            self.output.say(&line(stats, breakers));
             return;
         }
-        let text = table_text(stats);
+        let text = table_text(stats, breakers);
         self.output.redraw(self.drawn_lines, &text);
         self.drawn_lines = text.lines().count();
     }
 }
 
-fn table_text(stats: &StatsView) -> String {
-    let header = ["ENDPOINT", "RATE", "P99", "RETRYING", "DEAD", "DELIVERED"];
+/// How an endpoint stands, in shape and word.
+fn state(endpoint: &str, breakers: &[BreakerState]) -> String {
+    let breaker = breakers.iter().find(|one| one.endpoint == endpoint);
+    breaker.map_or_else(|| "-".to_owned(), state_text)
+}
+
+fn table_text(stats: &StatsView, breakers: &[BreakerState]) -> String {
+    let header = [
+        "ENDPOINT",
+        "BREAKER",
+        "RATE",
+        "P99",
+        "WAITING",
+        "DEAD",
+        "DELIVERED",
+    ];
     let rows = stats.endpoints.iter().map(|endpoint| {
         [
             endpoint.name.clone(),
+            state(&endpoint.name, breakers),
             format!("{:.0}/s", endpoint.rate_per_second),
             ms(endpoint.p99_ms),
             endpoint.waiting.to_string(),
@@ -51,12 +67,13 @@ fn table_text(stats: &StatsView) -> String {
     )
 }
 
-fn line(stats: &StatsView) -> String {
+fn line(stats: &StatsView, breakers: &[BreakerState]) -> String {
     let mut text = format!("ingest: {}", intake(stats));
     for endpoint in &stats.endpoints {
         text.push_str(&format!(
-            "  {}: {:.0}/s p99 {} retrying {} dead {}",
+            "  {} {}: {:.0}/s p99 {} waiting {} dead {}",
             endpoint.name,
+            state(&endpoint.name, breakers),
             endpoint.rate_per_second,
             ms(endpoint.p99_ms),
             endpoint.waiting,
@@ -122,14 +139,18 @@ mod tests {
                 ..SourceStats::default()
             })
             .into();
-        insta::assert_snapshot!(table_text(&stats), @r"
-        ENDPOINT  RATE  P99    RETRYING  DEAD  DELIVERED
-        crm       20/s  14 ms  0         0     120
-        wfm       20/s  -      61        0     120
+        let breakers =
+            [("crm", "closed"), ("wfm", "half-open")].map(|(name, state)| BreakerState {
+                endpoint: name.into(),
+                state: state.into(),
+                ..BreakerState::default()
+            });
+        insta::assert_snapshot!(table_text(&stats, &breakers), @r"
+        ENDPOINT  BREAKER      RATE  P99    WAITING  DEAD  DELIVERED
+        crm       ● closed     20/s  14 ms  0        0     120
+        wfm       ◐ half-open  20/s  -      61       0     120
         ingest  20/s  200 accepted  ack p99 2.1 ms of the 10 s that Open Messaging waits
         ");
-        insta::assert_snapshot!(line(&stats), @r"
-        ingest: 20/s  200 accepted  ack p99 2.1 ms  crm: 20/s p99 14 ms retrying 0 dead 0  wfm: 20/s p99 - retrying 61 dead 0
-        ");
+        insta::assert_snapshot!(line(&stats, &breakers), @"ingest: 20/s  200 accepted  ack p99 2.1 ms  crm ● closed: 20/s p99 14 ms waiting 0 dead 0  wfm ◐ half-open: 20/s p99 - waiting 61 dead 0");
     }
 }

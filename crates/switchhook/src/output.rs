@@ -210,6 +210,12 @@ pub(crate) fn span(ms: u64) -> String {
     }
 }
 
+/// A number with its word: `1 event`, `2 events`.
+pub(crate) fn counted(n: u64, word: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {word}{plural}")
+}
+
 /// `text` cut to `width` characters; what is cut shows as `…`.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     // Text of senders and endpoints: a terminal must not obey it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::retry::Policy;
+use crate::subscription::Subscription;
 
 use super::LaneId;
 use super::gate::GateId;
@@ -17,9 +18,11 @@ pub struct Ticket(u64);
 pub(super) struct Flight {
     pub(super) lane: LaneId,
     pub(super) gate: GateId,
-    pub(super) subscription: Arc<str>,
+    pub(super) subscription: Arc<Subscription>,
     pub(super) endpoint: Arc<str>,
     pub(super) policy: Arc<Policy>,
+    /// It shows whether the endpoint is back.
+    pub(super) probe: bool,
     pub(super) pending: Pending,
 }
 

@@ -1,53 +1,92 @@
-//! A lane: one subscription's way through the log, and its deliveries that wait for a slot.
+//! A lane: one partition of a subscription on its way through the log, and its deliveries that wait for a slot.
 //!
-//! Two queues feed it: `fresh` from the log, in order, and `due` from waiting rows. They take turns, so
-//! that neither a backlog of retries nor a flood of new events starves the other.
+//! Two queues feed it: `fresh` from the log, and `due` from waiting rows. They take turns, so that neither a backlog
+//! of retries nor a flood of new events starves the other. Before both stands [`Keys`], which lets one
+//! delivery of a key through at a time where the subscription keeps an order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::delivery::{DeliveryKey, WaitReason, Waiting};
+use crate::delivery::{DeliveryKey, Place, Release, WaitReason, Waiting};
 use crate::event::Event;
+use crate::group::{self, Group};
 use crate::id::Offset;
 use crate::retry::Policy;
-use crate::subscription::Subscription;
+use crate::subscription::{Order, Selection, Subscription};
 use crate::time::UnixMs;
 
-use super::flight::{Flights, Ticket};
+use super::flight::Ticket;
 use super::gate::GateId;
 use super::next::Standing;
-use super::{DUE_MAX, FRESH_MAX, WINDOW};
+use super::order::{Keys, Turn};
+use super::{DUE_MAX, FRESH_MAX, KEYS_MAX, Recovered, WINDOW};
+
+mod after;
+mod locate;
+mod rows;
+
+pub(in crate::engine) use after::After;
+pub use locate::Located;
+
+/// Most deliveries from the log that wait in memory behind others of their key while there is more to read.
+const BEHIND_MAX: usize = FRESH_MAX / 4;
 
 /// A delivery in memory.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
     pub(super) event: Arc<Event>,
+    pub(super) place: Place,
     pub(super) standing: Standing,
-    /// Whether the store has a waiting row for it.
-    pub(super) has_row: bool,
+    /// Why it waits according to its row, if the store has one.
+    pub(super) row: Option<WaitReason>,
 }
 
 /// Where an unsettled event that has no row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whereabouts {
-    Fresh,
+    /// In `fresh`, or behind another one of its key.
+    InMemory,
     UnderWay(Ticket),
 }
 
-/// A row to let go of once its batch is on disk.
-#[derive(Debug, Clone, Copy)]
-struct Release {
-    batch: u64,
-    offset: Offset,
-    /// When the row as written is due, if it is still there.
-    due_at: Option<UnixMs>,
+/// The two queues of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// From the log.
+    Fresh,
+    /// From rows.
+    Due,
+}
+
+/// What a lane is made of; it can change while the lane works.
+#[derive(Debug, Clone)]
+pub(super) struct Definition {
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) policy: Arc<Policy>,
+    /// `None` where the subscription has a single endpoint.
+    pub(super) group: Option<Arc<Group>>,
+}
+
+/// What came of events from the log.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Whether the cursor may have moved.
+    pub(super) moved: bool,
+    /// Rows to write.
+    pub(super) rows: Vec<Waiting>,
+    /// Rows to be made due.
+    pub(super) released: Vec<Release>,
+    /// Events on which the filter failed, and how.
+    pub(super) failed: Vec<(Arc<Event>, Place, Arc<str>)>,
 }
 
 #[derive(Debug)]
 pub(super) struct Lane {
-    subscription: Arc<Subscription>,
-    pub(super) policy: Arc<Policy>,
-    pub(super) gate: GateId,
+    definition: Definition,
+    partition: u16,
+    /// The endpoint that it sends to: the only one, or the member it is assigned to.
+    pub(super) member: Option<Arc<str>>,
+    pub(super) gate: Option<GateId>,
     /// Next position to take from the log.
     position: Offset,
     /// Before `position`, neither settled nor with a row.
@@ -56,71 +95,72 @@ pub(super) struct Lane {
     committed: Offset,
     /// Recorded before a restart, at or after the cursor: to be passed over.
     settled: BTreeSet<Offset>,
+    /// Nothing from here on was recorded before the restart.
+    recovered_at: Offset,
+    /// The end of the log when it was last asked for events.
+    asked_end: Offset,
     fresh: VecDeque<Pending>,
-    due: VecDeque<Pending>,
-    /// Rows in `due`, under way, or changed by a batch that is not on disk yet.
-    taken: BTreeSet<Offset>,
-    releases: VecDeque<Release>,
-    /// No row that is not taken is due before this; `None` when there is none at all.
-    next_due: Option<UnixMs>,
-    reading_log: bool,
-    reading_due: bool,
-    /// Rows were written by someone else during a read of due rows.
-    reread: bool,
+    keys: Keys,
+    rows: rows::Rows,
     due_turn: bool,
     pub(super) runnable: bool,
-    pub(super) at_gate: bool,
+    /// In whose line it stands.
+    pub(super) at_gate: Option<GateId>,
+    /// Waits for any slot at all.
+    pub(super) in_line: bool,
     pub(super) timer: Option<UnixMs>,
+    /// Deliveries settled since the process started.
+    pub(super) done: u64,
+    /// A person stopped it.
+    paused: bool,
     /// Not in the plan any more; see [`Lane::retire`].
     retired: bool,
 }
 
 impl Lane {
-    pub(super) fn new(
-        subscription: Arc<Subscription>,
-        policy: Arc<Policy>,
-        gate: GateId,
-        cursor: Offset,
-        settled: BTreeSet<Offset>,
-    ) -> Self {
+    pub(super) fn new(definition: Definition, partition: u16, known: &Recovered) -> Self {
+        let recovered_at = known
+            .settled
+            .last()
+            .map_or(known.cursor, |last| last.next());
         Self {
-            subscription,
-            policy,
-            gate,
-            position: cursor,
+            keys: Keys::new(
+                definition.subscription.order,
+                &known.keys,
+                known.cursor < recovered_at,
+            ),
+            recovered_at,
+            asked_end: known.cursor,
+            definition,
+            partition,
+            member: known.member.clone(),
+            gate: None,
+            position: known.cursor,
             open: BTreeMap::new(),
-            committed: cursor,
-            settled,
+            committed: known.cursor,
+            settled: known.settled.clone(),
             fresh: VecDeque::new(),
-            due: VecDeque::new(),
-            taken: BTreeSet::new(),
-            releases: VecDeque::new(),
-            next_due: Some(UnixMs(0)),
-            reading_log: false,
-            reading_due: false,
-            reread: false,
+            rows: rows::Rows::default(),
             due_turn: false,
             runnable: false,
-            at_gate: false,
+            at_gate: None,
+            in_line: false,
             timer: None,
+            done: 0,
+            paused: false,
             retired: false,
         }
     }
 
-    /// Goes on under a changed definition.
-    pub(super) fn adopt(
-        &mut self,
-        subscription: Arc<Subscription>,
-        policy: Arc<Policy>,
-        gate: GateId,
-    ) {
-        self.subscription = subscription;
-        self.policy = policy;
-        self.gate = gate;
-        self.at_gate = false;
-        if std::mem::take(&mut self.retired) {
-            self.rows_changed();
+    /// Goes on under a changed definition; its order and partitions are the same. Whether it had been retired.
+    pub(super) fn adopt(&mut self, definition: Definition) -> bool {
+        self.definition = definition;
+        self.at_gate = None;
+        let was_retired = std::mem::take(&mut self.retired);
+        if was_retired {
+            self.rows.changed();
         }
+        was_retired
     }
 
     /// Stops, and lets go of every event that is not under way.
@@ -129,20 +169,27 @@ impl Lane {
     /// subscription come back, the store alone could not say what was sent. Only offsets are kept.
     pub(super) fn retire(&mut self) {
         self.retired = true;
-        for pending in std::mem::take(&mut self.due) {
-            self.taken.remove(&pending.event.offset);
+        let due = self.rows.let_go();
+        let ready = std::mem::take(&mut self.fresh);
+        let behind = self.keys.retire(ready.iter().chain(&due));
+        let mut fresh: BTreeSet<Offset> = ready.iter().map(|p| p.event.offset).collect();
+        for pending in behind {
+            if pending.row.is_some() {
+                self.rows.untake(pending.event.offset);
+            } else {
+                fresh.insert(pending.event.offset);
+            }
         }
-        let fresh: BTreeSet<Offset> = std::mem::take(&mut self.fresh)
-            .iter()
-            .map(|pending| pending.event.offset)
-            .collect();
         let Some(&first) = fresh.first() else { return };
         // The log is read again from there, but for what was taken from it since.
         let since = (first.0..self.position.0).map(Offset);
         self.settled
             .extend(since.filter(|offset| !fresh.contains(offset)));
         self.open
-            .retain(|_, whereabouts| *whereabouts != Whereabouts::Fresh);
+            .retain(|_, whereabouts| *whereabouts != Whereabouts::InMemory);
+        // What it let go of comes before the rows that are held behind it.
+        self.recovered_at = self.recovered_at.max(self.position);
+        self.keys.recover();
         self.position = first;
     }
 
@@ -150,15 +197,35 @@ impl Lane {
         self.retired
     }
 
+    pub(super) const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(super) const fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
     pub(super) fn name(&self) -> &Arc<str> {
-        &self.subscription.name
+        &self.definition.subscription.name
+    }
+
+    pub(super) const fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    pub(super) const fn partition(&self) -> u16 {
+        self.partition
+    }
+
+    pub(super) const fn position(&self) -> Offset {
+        self.position
     }
 
     /// Everything before this is settled or has a row.
     pub(super) fn cursor(&self) -> Offset {
-        self.open
-            .first_key_value()
-            .map_or(self.position, |(offset, _)| *offset)
+        // Where the lane was retired, what it let go of lies before what is under way.
+        let first = self.open.first_key_value().map(|(offset, _)| *offset);
+        first.map_or(self.position, |first| first.min(self.position))
     }
 
     /// The cursor, if it differs from the one last recorded.
@@ -167,11 +234,33 @@ impl Lane {
         (std::mem::replace(&mut self.committed, cursor) != cursor).then_some(cursor)
     }
 
+    /// Keys that are not free.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The endpoint, as dead letters name it.
+    pub(super) fn endpoint_name(&self) -> Arc<str> {
+        self.member.clone().unwrap_or_else(|| "".into())
+    }
+
+    const fn is_still(&self) -> bool {
+        self.retired || self.paused
+    }
+
     pub(super) fn wants_log(&self, end: Offset) -> bool {
-        !self.retired
-            && !self.reading_log
+        !self.is_still()
+            && !self.rows.reading_log
             && self.position < end
-            && self.fresh.len() < FRESH_MAX / 2
+            && self.fresh_count() < FRESH_MAX / 2
+            && self.keys.len() < KEYS_MAX
+            // Nothing behind the head of a strict lane gets a row, so that the cursor stays where that is.
+            && (self.definition.subscription.order != Order::Strict
+                || self.position.0.saturating_sub(self.cursor().0) + FRESH_MAX as u64 <= WINDOW)
+    }
+
+    fn fresh_count(&self) -> usize {
+        self.fresh.len().saturating_add(self.keys.queued_fresh())
     }
 
     /// From where to read the log and how much, if there is room and something to read.
@@ -179,192 +268,222 @@ impl Lane {
         if !self.wants_log(end) {
             return None;
         }
-        self.reading_log = true;
-        Some((self.position, FRESH_MAX.saturating_sub(self.fresh.len())))
+        self.rows.reading_log = true;
+        self.asked_end = end;
+        Some((self.position, FRESH_MAX.saturating_sub(self.fresh_count())))
     }
 
-    /// Takes in what was read; whether the cursor may have moved.
-    pub(super) fn take_log(&mut self, from: Offset, events: &[Arc<Event>]) -> bool {
-        self.reading_log = false;
-        if self.retired || from != self.position {
-            return false;
-        }
-        for event in events {
-            self.position = event.offset.next();
-            if self.settled.remove(&event.offset) || !self.subscription.takes(event) {
-                continue;
-            }
-            self.open.insert(event.offset, Whereabouts::Fresh);
-            let standing = Standing::first(event.received_at.plus_ms(self.policy.max_age_ms));
-            self.fresh.push_back(Pending {
-                event: event.clone(),
-                standing,
-                has_row: false,
-            });
-        }
-        !events.is_empty()
+    /// What was read is not wanted any more.
+    pub(super) const fn leave_log(&mut self) {
+        self.rows.reading_log = false;
     }
 
-    /// The row for the oldest unsettled event, when the cursor has run too far ahead of it.
-    ///
-    /// One that was not under way is read back as due once `batch`, which writes the row, is on disk.
-    /// The row is due by `now`: an event may come from before the clock went back.
-    pub(super) fn pass_over(
+    /// Takes in what was read at `now`. `end` is the end of the log, `batch` the one that rows go with.
+    pub(super) fn take_log(
         &mut self,
-        flights: &mut Flights,
+        from: Offset,
+        events: &[Arc<Event>],
+        end: Offset,
         batch: u64,
         now: UnixMs,
-    ) -> Option<Waiting> {
-        let (&offset, &whereabouts) = self.open.first_key_value()?;
-        if self.position.0.saturating_sub(offset.0) <= WINDOW {
-            return None;
+    ) -> Taken {
+        self.rows.reading_log = false;
+        let mut taken = Taken::default();
+        if self.retired || from != self.position {
+            return taken;
         }
-        let (due_at, standing) = match whereabouts {
-            Whereabouts::UnderWay(ticket) => {
-                let pending = &mut flights.get_mut(ticket)?.pending;
-                pending.has_row = true;
-                (pending.event.received_at.min(now), pending.standing)
+        if events.is_empty() {
+            // Retention has taken all that there was.
+            self.position = self.position.max(self.asked_end);
+        }
+        taken.moved = !events.is_empty() || self.position > from;
+        for event in events {
+            self.position = event.offset.next();
+            if !self.settled.remove(&event.offset) && self.is_ours(event) {
+                self.take_event(event, &mut taken);
             }
-            Whereabouts::Fresh => {
-                let pending = self.fresh.pop_front()?;
-                let due_at = pending.event.received_at.min(now);
-                self.releases.push_back(Release {
-                    batch,
-                    offset,
-                    due_at: Some(due_at),
-                });
-                (due_at, pending.standing)
+        }
+        if self.keys.is_recovering() && self.position >= self.recovered_at {
+            taken.released = self.resume(batch, now);
+        }
+        // Those that wait behind others must not take all the room from those that could go.
+        let orders_keys = self.definition.subscription.order == Order::Key;
+        while orders_keys && self.position < end && self.keys.queued_fresh() >= BEHIND_MAX {
+            let behind = self.keys.relieve(None);
+            taken.rows.extend(self.hold_all(behind, batch));
+        }
+        taken
+    }
+
+    /// Whether it falls into the lane's partition.
+    pub(super) fn is_ours(&self, event: &Event) -> bool {
+        let Definition {
+            group,
+            subscription,
+            ..
+        } = &self.definition;
+        group.as_ref().is_none_or(|group| {
+            group::partition_of_event(group, &subscription.types, event) == self.partition
+        })
+    }
+
+    fn take_event(&mut self, event: &Arc<Event>, taken: &mut Taken) {
+        let Definition {
+            subscription,
+            group,
+            ..
+        } = &self.definition;
+        let place = subscription.place(group.as_deref(), event);
+        match subscription.select(event) {
+            Selection::PassedOver(_) => return,
+            Selection::Failed(how) => {
+                taken.failed.push((event.clone(), place, how));
+                return;
             }
+            Selection::Taken => {}
+        }
+        let deadline = event.received_at.plus_ms(self.definition.policy.max_age_ms);
+        let pending = Pending {
+            event: event.clone(),
+            place,
+            standing: Standing::first(deadline),
+            row: None,
         };
-        self.open.pop_first();
-        self.taken.insert(offset);
-        let key = DeliveryKey {
+        match self.keys.arrive(pending) {
+            Turn::Ready(pending) => {
+                self.open.insert(event.offset, Whereabouts::InMemory);
+                self.fresh.push_back(pending);
+            }
+            Turn::Queued => {
+                self.open.insert(event.offset, Whereabouts::InMemory);
+            }
+            Turn::Held(pending) => taken.rows.push(self.order_row(&pending)),
+        }
+    }
+
+    fn key_of(&self, offset: Offset) -> DeliveryKey {
+        DeliveryKey {
             subscription: self.name().clone(),
             offset,
-        };
-        Some(standing.waiting(key, due_at, 0, WaitReason::InFlight))
+        }
+    }
+
+    /// The row of a delivery that waits behind another one.
+    fn order_row(&self, pending: &Pending) -> Waiting {
+        let key = self.key_of(pending.event.offset);
+        let (never, place) = (UnixMs::NEVER, pending.place);
+        pending
+            .standing
+            .waiting(key, place, never, 0, WaitReason::Order)
+    }
+
+    /// Deliveries that were in memory get rows behind another one, with `batch`.
+    fn hold_all(&mut self, behind: Vec<Pending>, batch: u64) -> Vec<Waiting> {
+        for pending in &behind {
+            let offset = pending.event.offset;
+            if pending.row.is_none() {
+                self.open.remove(&offset);
+            } else {
+                self.rows.release_after(batch, offset, None);
+            }
+        }
+        behind.iter().map(|p| self.order_row(p)).collect()
     }
 
     /// Which rows to skip and how many to read, if some may be due and there is room for them.
     pub(super) fn ask_due(&mut self, now: UnixMs) -> Option<(BTreeSet<Offset>, usize)> {
-        if self.retired
-            || self.reading_due
-            || self.due.len() >= DUE_MAX / 2
-            || self.next_due.is_none_or(|at| at > now)
-        {
+        let in_memory = self.rows.len().saturating_add(self.keys.queued_rows());
+        if self.is_still() || in_memory >= DUE_MAX / 2 {
             return None;
         }
-        self.reading_due = true;
-        Some((self.taken.clone(), DUE_MAX.saturating_sub(self.due.len())))
+        let skip = self.rows.ask(now)?;
+        Some((skip, DUE_MAX.saturating_sub(in_memory)))
     }
 
     /// When to look for due rows again, if that lies ahead.
     pub(super) fn due_timer(&self, now: UnixMs) -> Option<UnixMs> {
-        self.next_due
-            .filter(|at| !self.retired && !self.reading_due && *at > now)
+        self.rows.timer(now).filter(|_| !self.is_still())
     }
 
-    /// Takes in rows that were read as due. Those that are not, since the clock went back, stay.
+    /// Takes in rows that were read as due; returns those that must wait behind another one, to be written with
+    /// `batch`. Rows that are not due, since the clock went back, stay where they are.
     pub(super) fn take_due(
         &mut self,
         rows: Vec<(Waiting, Arc<Event>)>,
         next_due: Option<UnixMs>,
+        batch: u64,
         now: UnixMs,
-    ) {
-        self.reading_due = false;
+    ) -> Vec<Waiting> {
+        self.rows.read(next_due);
+        let mut held = Vec::new();
         if self.retired {
-            return;
+            return held;
         }
-        self.next_due = if std::mem::take(&mut self.reread) {
-            Some(UnixMs(0))
-        } else {
-            next_due
-        };
         for (row, event) in rows {
             if row.due_at > now {
-                self.look_at(row.due_at);
-            } else if self.taken.insert(event.offset) {
-                let standing = Standing::of(&row);
-                self.due.push_back(Pending {
-                    event,
-                    standing,
-                    has_row: true,
-                });
+                self.rows.look_at(row.due_at);
+                continue;
+            }
+            if !self.rows.take(event.offset) {
+                continue;
+            }
+            let pending = Pending {
+                event,
+                place: row.place,
+                standing: Standing::of(&row),
+                row: Some(row.reason),
+            };
+            match self.keys.come_back(pending, row.reason) {
+                Turn::Ready(pending) => self.rows.push_due(pending),
+                Turn::Queued => {}
+                Turn::Held(pending) => held.extend(self.hold_all(vec![pending], batch)),
             }
         }
-    }
-
-    /// A row is due at `at`.
-    fn look_at(&mut self, at: UnixMs) {
-        self.next_due = Some(self.next_due.map_or(at, |next| next.min(at)));
+        held
     }
 
     /// Rows were written behind the engine's back: look again at once.
     pub(super) fn rows_changed(&mut self) {
-        self.reread = self.reading_due;
-        self.next_due = Some(UnixMs(0));
+        self.rows.changed();
     }
 
     /// Lets go of rows whose batch is on disk; whether there may be something to do now.
-    ///
-    /// Not while a read of due rows is under way: it may have seen the row as it was before.
-    /// `committed`: so many batches are on disk.
     pub(super) fn release(&mut self, committed: u64) -> bool {
-        let mut released = false;
-        while !self.reading_due
-            && let Some(release) = self.releases.front()
-            && release.batch < committed
-        {
-            self.taken.remove(&release.offset);
-            if let Some(at) = release.due_at {
-                self.look_at(at);
-            }
-            self.releases.pop_front();
-            released = true;
-        }
-        released
+        self.rows.release(committed)
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.fresh.is_empty() || !self.due.is_empty()
+        !self.is_still() && (!self.fresh.is_empty() || self.rows.len() > 0)
     }
 
-    /// The next delivery to attempt: due and fresh ones take turns.
-    pub(super) fn next_pending(&mut self) -> Option<Pending> {
-        self.due_turn = !self.due_turn;
-        let (first, second) = if self.due_turn {
-            (&mut self.due, &mut self.fresh)
+    /// The two queues, the one whose turn it is first.
+    pub(super) const fn turns(&self) -> [Queue; 2] {
+        if self.due_turn {
+            [Queue::Due, Queue::Fresh]
         } else {
-            (&mut self.fresh, &mut self.due)
-        };
-        first.pop_front().or_else(|| second.pop_front())
+            [Queue::Fresh, Queue::Due]
+        }
+    }
+
+    /// The first of a queue.
+    pub(super) fn first(&self, queue: Queue) -> Option<&Pending> {
+        match queue {
+            Queue::Fresh => self.fresh.front(),
+            Queue::Due => self.rows.first(),
+        }
+    }
+
+    /// Takes the first of a queue; the other one is next.
+    pub(super) fn next(&mut self, queue: Queue) -> Option<Pending> {
+        self.due_turn = queue == Queue::Fresh;
+        match queue {
+            Queue::Fresh => self.fresh.pop_front(),
+            Queue::Due => self.rows.next(),
+        }
     }
 
     /// The event at `offset`, which has no row, is being sent.
     pub(super) fn under_way(&mut self, offset: Offset, ticket: Ticket) {
         self.open.insert(offset, Whereabouts::UnderWay(ticket));
-    }
-
-    /// A delivery has been judged; `batch` will say so on disk.
-    ///
-    /// `had_row`: the store had a row for it. `due_at`: it has one from now on, due then.
-    pub(super) fn judged(
-        &mut self,
-        offset: Offset,
-        had_row: bool,
-        due_at: Option<UnixMs>,
-        batch: u64,
-    ) {
-        if !had_row {
-            self.open.remove(&offset);
-        }
-        if had_row || due_at.is_some() {
-            self.taken.insert(offset);
-            self.releases.push_back(Release {
-                batch,
-                offset,
-                due_at,
-            });
-        }
     }
 }

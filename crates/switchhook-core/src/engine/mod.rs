@@ -8,25 +8,31 @@
 //! * [`Engine::take_records`]: what must be committed; report back with [`Engine::handle_committed`].
 //! * [`Engine::next_wake`]: when to poll again if nothing else happens.
 //!
-//! A subscription is a cursor over the log, a [`lane`]. A matching event becomes a delivery in
-//! memory; only one that is not simply done gets a row in the store, so that the cursor can go on.
+//! A partition of a subscription is a cursor over the log, a [`lane`]. A matching event becomes a delivery in
+//! memory; only one that is not simply done gets a row in the store, so that the cursor can go on. Inside a lane
+//! [`order`] lets the deliveries of a key through one at a time; before each endpoint stands a [`gate`] with its breaker
+//! and limits; [`assign`] gives the lanes of a group to its members.
 //!
 //! Invariants
 //! * An event that a subscription takes is, at every commit, at or after the committed offset, or it has
 //!   an attempt that settled it, a waiting row, or a dead letter.
-//! * No more requests are under way to an endpoint than its concurrency, and none before the time that
-//!   its `Retry-After` asked for.
+//! * No more requests are under way to an endpoint than its gate lets in, and none before the time that
+//!   its `Retry-After` asked for; no more than the plan's slots over all endpoints.
+//! * Of a key with an order at most one delivery is under way, and none overtakes an earlier one.
 //! * A row is never taken twice at once: it stays *taken* until the batch that settles it is on disk.
 //!
-//! Bounds: [`FRESH_MAX`] and [`DUE_MAX`] deliveries and [`LANE_BYTES_MAX`] bytes wait in a lane, a cursor
-//! runs at most [`WINDOW`] positions ahead of what it has committed, and no attempt starts while
-//! [`UNCOMMITTED_MAX`] results wait for the disk.
+//! Bounds: [`FRESH_MAX`] and [`DUE_MAX`] deliveries and [`LANE_BYTES_MAX`] bytes wait in a lane, which knows at most
+//! [`KEYS_MAX`] keys that are not free; a cursor runs at most [`WINDOW`] positions ahead of what it has committed, and no
+//! attempt starts while [`UNCOMMITTED_MAX`] results wait for the disk.
 
 mod adopt;
+mod assign;
 mod flight;
 mod gate;
 mod lane;
 mod next;
+mod operate;
+mod order;
 mod serve;
 mod settle;
 #[cfg(test)]
@@ -35,19 +41,28 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::delivery::{Attempt, DeadReason, OutcomeKind, Records};
+use crate::breaker::Change;
+use crate::delivery::{Attempt, Cursor, DeadReason, OutcomeKind, Records};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
+use crate::group::KeyHash;
 use crate::id::Offset;
 use crate::plan::Plan;
+use crate::retry::Policy;
+use crate::subscription::Subscription;
 use crate::time::UnixMs;
 
 use flight::Flights;
 use gate::Gates;
 use lane::Lane;
 
+pub use adopt::Known;
+pub use assign::Move;
 pub use flight::Ticket;
-pub use next::{Next, Standing, next};
+pub use gate::{EndpointNow, Operator};
+pub use lane::Located;
+pub use next::{Decision, Next, Standing, next};
+pub use operate::LaneNow;
 
 /// Most deliveries of a lane that were read from the log and wait for a slot.
 pub const FRESH_MAX: usize = 256;
@@ -85,7 +100,9 @@ pub struct Start {
     /// To be handed back with the outcome.
     pub ticket: Ticket,
     /// The subscription.
-    pub subscription: Arc<str>,
+    pub subscription: Arc<Subscription>,
+    /// Its policy.
+    pub policy: Arc<Policy>,
     /// Where to send.
     pub endpoint: Arc<Endpoint>,
     /// What to send.
@@ -94,6 +111,8 @@ pub struct Start {
     pub chain: u16,
     /// 1, 2, … within the chain.
     pub n: u16,
+    /// It shows whether the endpoint is back.
+    pub probe: bool,
 }
 
 /// A request for events in log order.
@@ -116,6 +135,8 @@ pub struct ReadDue {
     pub lane: LaneId,
     /// Whose rows.
     pub subscription: Arc<str>,
+    /// Its partition.
+    pub partition: u16,
     /// Due at or before this.
     pub until: UnixMs,
     /// Rows that the engine has already.
@@ -141,14 +162,34 @@ pub struct Outcome {
     pub retry_after_ms: Option<u64>,
 }
 
-/// What the store knew of a subscription when the process started.
+/// What the store knew of a partition of a subscription when the process started.
 #[derive(Debug, Clone, Default)]
 pub struct Recovered {
     /// Its committed offset.
     pub cursor: Offset,
-    /// Offsets from there on that have an attempt, a row or a dead letter.
+    /// The member it was assigned to.
+    pub member: Option<Arc<str>>,
+    /// Offsets from there on that have an attempt, a row or a dead letter, in this partition or another.
     pub settled: BTreeSet<Offset>,
+    /// What keeps its keys from going on.
+    pub keys: BTreeMap<KeyHash, KeyRows>,
 }
+
+/// What the store has of one key of a partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyRows {
+    /// Rows with a reason other than `order`.
+    pub waiting: Vec<Offset>,
+    /// Rows with reason `order` whose turn has not come.
+    pub held: u32,
+    /// Rows with reason `order` that are due.
+    pub released: u32,
+    /// Dead letters that halt the key.
+    pub halted: Vec<Offset>,
+}
+
+/// Most keys of a lane that are not free. A lane with so many takes nothing from the log until some are.
+pub const KEYS_MAX: usize = 1_000_000;
 
 /// An attempt that was judged, for logs, metrics and live views.
 #[derive(Debug, Clone)]
@@ -159,28 +200,39 @@ pub struct Judged {
     pub event: Arc<Event>,
     /// Set when the delivery was given up with it.
     pub dead: Option<DeadReason>,
+    /// Set when the breaker of the endpoint changed with it.
+    pub breaker: Option<Change>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Lane(LaneId),
     Gate(gate::GateId),
+    Assign,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Engine {
     lanes: BTreeMap<LaneId, Lane>,
-    by_name: BTreeMap<Arc<str>, LaneId>,
+    /// By subscription and partition.
+    by_name: BTreeMap<(Arc<str>, u16), LaneId>,
     next_lane: u64,
     gates: Gates,
     flights: Flights,
+    /// Most attempts under way, and the lanes that wait for one of them to end.
+    slots: usize,
+    line: VecDeque<LaneId>,
     runnable: VecDeque<LaneId>,
     timers: BTreeSet<(UnixMs, Timer)>,
     commands: VecDeque<Command>,
     records: Records,
     /// Lanes whose cursor has moved since it was last recorded.
     moved: BTreeSet<LaneId>,
+    /// Lanes that are new or have another member since that was last recorded.
+    changed_hands: BTreeSet<LaneId>,
+    /// When partitions are assigned again, if that is planned.
+    assign_at: Option<UnixMs>,
     cursor_flush_at: UnixMs,
     /// The offset that the next event will get.
     end: Offset,
@@ -202,18 +254,22 @@ impl Engine {
     ///
     /// A subscription without a recovered cursor begins where it says, and the first batch records that.
     #[must_use]
-    pub fn new(plan: &Plan, recovered: &BTreeMap<Arc<str>, Recovered>, end: Offset) -> Self {
+    pub fn new(plan: &Plan, known: &Known, end: Offset, now: UnixMs) -> Self {
         let mut engine = Self {
             lanes: BTreeMap::new(),
             by_name: BTreeMap::new(),
             next_lane: 0,
             gates: Gates::default(),
             flights: Flights::default(),
+            slots: plan.slots_or_default(),
+            line: VecDeque::new(),
             runnable: VecDeque::new(),
             timers: BTreeSet::new(),
             commands: VecDeque::new(),
             records: Records::default(),
             moved: BTreeSet::new(),
+            changed_hands: BTreeSet::new(),
+            assign_at: None,
             cursor_flush_at: UnixMs(0),
             end,
             batch: 0,
@@ -221,9 +277,9 @@ impl Engine {
             uncommitted: 0,
             on_the_way: VecDeque::new(),
             draining: false,
-            now: UnixMs(0),
+            now,
         };
-        engine.handle_plan(plan, recovered);
+        engine.handle_plan(plan, known, now);
         engine
     }
 
@@ -249,12 +305,27 @@ impl Engine {
         let Some(lane) = self.lanes.get_mut(&id) else {
             return;
         };
-        if lane.take_log(from, events) {
+        if self.draining {
+            lane.leave_log();
+            return;
+        }
+        let taken = lane.take_log(from, events, self.end, self.batch, self.now);
+        if taken.moved {
             self.moved.insert(id);
         }
-        while let Some(row) = lane.pass_over(&mut self.flights, self.batch, self.now) {
-            self.records.waiting.push(row);
-            self.uncommitted = self.uncommitted.saturating_add(1);
+        self.records.released.extend(taken.released);
+        let mut rows = taken.rows;
+        loop {
+            let passed_over = lane.pass_over(&mut self.flights, self.batch, self.now);
+            if passed_over.is_empty() {
+                break;
+            }
+            rows.extend(passed_over);
+        }
+        self.uncommitted = self.uncommitted.saturating_add(rows.len());
+        self.records.waiting.extend(rows);
+        for (event, place, how) in taken.failed {
+            self.filter_failed(id, &event, place, &how, self.now);
         }
         self.wake(id);
     }
@@ -269,19 +340,11 @@ impl Engine {
         let Some(lane) = self.lanes.get_mut(&id) else {
             return;
         };
-        lane.take_due(rows, next_due, self.now);
+        let rows = if self.draining { Vec::new() } else { rows };
+        let held = lane.take_due(rows, next_due, self.batch, self.now);
         lane.release(self.committed);
-        self.wake(id);
-    }
-
-    /// Rows of this subscription were written by someone else (a replay, a changed clock).
-    pub fn handle_rows_changed(&mut self, subscription: &str) {
-        let Some(&id) = self.by_name.get(subscription) else {
-            return;
-        };
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.rows_changed();
-        }
+        self.uncommitted = self.uncommitted.saturating_add(held.len());
+        self.records.waiting.extend(held);
         self.wake(id);
     }
 
@@ -311,16 +374,12 @@ impl Engine {
     /// Hand the batches to the store in the order they are taken.
     pub fn take_records(&mut self, now: UnixMs) -> Option<(u64, Records)> {
         self.see(now);
-        if self.records.is_empty() && (self.moved.is_empty() || now < self.cursor_flush_at) {
+        self.records.breakers.extend(self.gates.take_records());
+        let cursors_are_due = !self.moved.is_empty() && now >= self.cursor_flush_at;
+        if self.records.is_empty() && self.changed_hands.is_empty() && !cursors_are_due {
             return None;
         }
-        for id in std::mem::take(&mut self.moved) {
-            if let Some(lane) = self.lanes.get_mut(&id)
-                && let Some(cursor) = lane.moved_cursor()
-            {
-                self.records.cursors.push((lane.name().clone(), cursor));
-            }
-        }
+        self.record_cursors();
         self.cursor_flush_at = now.plus_ms(CURSOR_FLUSH_MS);
         let records = std::mem::take(&mut self.records);
         if records.is_empty() {
@@ -334,26 +393,47 @@ impl Engine {
         Some((number, records))
     }
 
-    /// No further attempt is started; those under way may end.
+    fn record_cursors(&mut self) {
+        let changed_hands = std::mem::take(&mut self.changed_hands);
+        let mut lanes = std::mem::take(&mut self.moved);
+        lanes.extend(&changed_hands);
+        for id in lanes {
+            let Some(lane) = self.lanes.get_mut(&id) else {
+                continue;
+            };
+            let moved = lane.moved_cursor();
+            if moved.is_some() || changed_hands.contains(&id) {
+                let is_grouped = lane.definition().group.is_some();
+                self.records.cursors.push(Cursor {
+                    subscription: lane.name().clone(),
+                    partition: lane.partition(),
+                    offset: lane.cursor(),
+                    member: lane.member.clone().filter(|_| is_grouped),
+                });
+            }
+        }
+    }
+
+    /// No further attempt is started and nothing more is taken from the store; those under way may end.
     pub fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// Whether nothing is under way and everything is on disk.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.flights.len() == 0
+            && self.uncommitted == 0
+            && self.on_the_way.is_empty()
+            && self.records.is_empty()
+            && self.changed_hands.is_empty()
+            && self.moved.is_empty()
     }
 
     /// Attempts under way.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.flights.len()
-    }
-
-    /// Attempts under way to each endpoint.
-    pub fn in_flight_by_endpoint(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
-        self.gates.in_flight()
-    }
-
-    /// How far each subscription has got: the offset before which everything is settled or has a row.
-    pub fn cursors(&self) -> impl Iterator<Item = (&Arc<str>, Offset)> {
-        let in_force = self.lanes.values().filter(|lane| !lane.is_retired());
-        in_force.map(|lane| (lane.name(), lane.cursor()))
     }
 
     /// When to poll again if nothing else happens.
@@ -374,10 +454,7 @@ impl Engine {
         if back_ms > 0 {
             self.gates.clock_went_back(back_ms);
             self.cursor_flush_at = self.cursor_flush_at.minus_ms(back_ms);
-            let all: Vec<LaneId> = self.lanes.keys().copied().collect();
-            for id in all {
-                self.wake(id);
-            }
+            self.wake_all();
         }
     }
 
@@ -391,6 +468,10 @@ impl Engine {
             }
             let id = self.runnable.pop_front()?;
             self.serve(id, now);
+            // A slot that this lane had no use for is for the next one in line.
+            if self.flights.len() < self.slots {
+                self.wake_line();
+            }
         }
     }
 }

@@ -4,8 +4,9 @@
 //! a delivery past its deadline gets one attempt all the same, and the deadline itself gets the last one.
 //! Source: `facts/reliability.md` 5.7, 5.8.
 
+use crate::breaker::{self, Cause};
 use crate::classify::{self, Judgement};
-use crate::delivery::{DeadReason, DeliveryKey, Failure, OutcomeKind, WaitReason, Waiting};
+use crate::delivery::{DeadReason, DeliveryKey, Failure, OutcomeKind, Place, WaitReason, Waiting};
 use crate::id::DeliveryId;
 use crate::retry::{self, Action, HOLD_MS, Policy};
 use crate::time::UnixMs;
@@ -57,12 +58,14 @@ impl Standing {
     pub const fn waiting(
         self,
         key: DeliveryKey,
+        place: Place,
         due_at: UnixMs,
         delay_ms: u64,
         reason: WaitReason,
     ) -> Waiting {
         Waiting {
             key,
+            place,
             chain: self.chain,
             attempts: self.attempts,
             counted: self.counted,
@@ -87,28 +90,47 @@ pub enum Next {
         delay_ms: u64,
         /// Why.
         reason: WaitReason,
+        /// Whether the attempt counts against the policy.
+        counts: bool,
     },
     /// Give up.
     Dead(DeadReason),
 }
 
-/// What follows from `outcome`, the rule that says so, and until when the endpoint asked to be left alone.
+/// What follows from an attempt, for its delivery and for its endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// For the delivery.
+    pub next: Next,
+    /// The rule that says so.
+    pub judgement: Judgement,
+    /// The endpoint asked to be left alone until then.
+    pub pause_until: Option<UnixMs>,
+    /// Nothing goes to the endpoint for this cause.
+    pub hold: Option<Cause>,
+}
+
+/// What follows from `outcome`. `probe`: the attempt was made to see whether the endpoint is back; that it is
+/// not costs the delivery nothing, neither an attempt nor its deadline.
 #[must_use]
 pub fn next(
     policy: &Policy,
     standing: Standing,
     delivery: DeliveryId,
     outcome: &Outcome,
+    probe: bool,
     now: UnixMs,
-) -> (Next, Judgement, Option<UnixMs>) {
+) -> Decision {
     let judgement = classify::judge(&policy.rules, outcome.kind);
     let asked_ms = outcome
         .retry_after_ms
         .map(|ms| ms.min(policy.retry_after_max_ms));
-    let pause = match outcome.kind {
+    let pause_until = match outcome.kind {
         OutcomeKind::Status(429 | 503) => asked_ms.map(|ms| now.plus_ms(ms)),
         OutcomeKind::Status(_) | OutcomeKind::Failed(_) => None,
     };
+    let hold = held_for(judgement.action, outcome.kind);
+    let is_free = probe && breaker::is_failure(outcome.kind);
     let next = match judgement.action {
         Action::Done => Next::Done,
         Action::DeadLetter => Next::Dead(match outcome.kind {
@@ -116,16 +138,55 @@ pub fn next(
             OutcomeKind::Failed(Failure::Template) => DeadReason::Template,
             OutcomeKind::Status(_) | OutcomeKind::Failed(_) => DeadReason::Refused,
         }),
-        Action::Hold if now >= standing.deadline => Next::Dead(DeadReason::Expired),
-        Action::Hold => wait(
-            HOLD_MS.max(asked_ms.unwrap_or(0)),
-            standing.deadline,
-            WaitReason::Hold,
+        // The gate of the endpoint keeps it back, for as long as it takes.
+        Action::Hold if hold.is_some() => Next::Wait {
+            due_at: now,
+            delay_ms: 0,
+            reason: WaitReason::Hold,
+            counts: false,
+        },
+        Action::Hold if !is_free && now >= standing.deadline => Next::Dead(DeadReason::Expired),
+        Action::Hold => Wait {
+            delay_ms: HOLD_MS.max(asked_ms.unwrap_or(0)),
+            reason: WaitReason::Hold,
+            counts: false,
+        }
+        .until(
+            if is_free {
+                UnixMs::NEVER
+            } else {
+                standing.deadline
+            },
             now,
         ),
-        Action::Retry => retry(policy, standing, delivery, outcome.kind, asked_ms, now),
+        Action::Retry => retry(
+            policy,
+            standing,
+            delivery,
+            outcome.kind,
+            asked_ms,
+            is_free,
+            now,
+        ),
     };
-    (next, judgement, pause)
+    Decision {
+        next,
+        judgement,
+        pause_until,
+        hold,
+    }
+}
+
+/// Why nothing goes to the endpoint any more after a result that is held.
+const fn held_for(action: Action, kind: OutcomeKind) -> Option<Cause> {
+    match (action, kind) {
+        (Action::Hold, OutcomeKind::Status(401 | 403 | 407)) => Some(Cause::Auth),
+        (Action::Hold, OutcomeKind::Status(410)) => Some(Cause::Gone),
+        (
+            Action::Hold | Action::Done | Action::Retry | Action::DeadLetter,
+            OutcomeKind::Status(_) | OutcomeKind::Failed(_),
+        ) => None,
+    }
 }
 
 fn retry(
@@ -134,13 +195,14 @@ fn retry(
     delivery: DeliveryId,
     kind: OutcomeKind,
     asked_ms: Option<u64>,
+    is_free: bool,
     now: UnixMs,
 ) -> Next {
     let failed = standing.counted.saturating_add(1);
-    if failed >= policy.max_attempts {
+    if !is_free && failed >= policy.max_attempts {
         return Next::Dead(DeadReason::Exhausted);
     }
-    if now >= standing.deadline {
+    if !is_free && now >= standing.deadline {
         return Next::Dead(DeadReason::Expired);
     }
     // The chain is part of the entropy: a replay must not repeat the schedule of the chain before.
@@ -153,17 +215,36 @@ fn retry(
         entropy,
     );
     let own_ms = own_ms.max(classify::min_delay_ms(kind));
-    // The endpoint knows its own recovery better than our schedule does.
-    let delay_ms = asked_ms.map_or(own_ms, |asked| own_ms.max(asked));
-    wait(delay_ms, standing.deadline, WaitReason::Retry, now)
+    let wait = Wait {
+        // The endpoint knows its own recovery better than our schedule does.
+        delay_ms: asked_ms.map_or(own_ms, |asked| own_ms.max(asked)),
+        reason: WaitReason::Retry,
+        counts: !is_free,
+    };
+    let deadline = if is_free {
+        UnixMs::NEVER
+    } else {
+        standing.deadline
+    };
+    wait.until(deadline, now)
 }
 
-/// A wait that ends at the deadline at the latest: the deadline gets one last attempt.
-fn wait(delay_ms: u64, deadline: UnixMs, reason: WaitReason, now: UnixMs) -> Next {
-    let due_at = now.plus_ms(delay_ms).min(deadline);
-    Next::Wait {
-        due_at,
-        delay_ms: due_at.since_ms(now),
-        reason,
+/// A wait that is to be.
+struct Wait {
+    delay_ms: u64,
+    reason: WaitReason,
+    counts: bool,
+}
+
+impl Wait {
+    /// Ends at the deadline at the latest: the deadline gets one last attempt.
+    fn until(self, deadline: UnixMs, now: UnixMs) -> Next {
+        let due_at = now.plus_ms(self.delay_ms).min(deadline);
+        Next::Wait {
+            due_at,
+            delay_ms: due_at.since_ms(now),
+            reason: self.reason,
+            counts: self.counts,
+        }
     }
 }

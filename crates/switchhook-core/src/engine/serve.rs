@@ -1,13 +1,10 @@
 //! What each lane may do now: ask for more work, start attempts while there are slots, or wait in line.
 
-use std::sync::Arc;
-
-use crate::endpoint::Endpoint;
 use crate::time::UnixMs;
 
 use super::flight::Flight;
-use super::gate::{Admission, GateId};
-use super::lane::Pending;
+use super::gate::{Admission, GateId, Permit};
+use super::lane::Queue;
 use super::{
     Command, Engine, LANE_BYTES_MAX, LaneId, ReadDue, ReadLog, Start, Timer, UNCOMMITTED_MAX,
 };
@@ -30,23 +27,31 @@ impl Engine {
                         self.wake_waiter(id);
                     }
                 }
+                Timer::Assign => {
+                    self.assign_at = None;
+                    self.assign(now);
+                }
             }
         }
     }
 
     /// Lets a lane do what it can: ask for more work, and start attempts while there are slots.
     ///
-    /// With other lanes waiting for the same endpoint it starts one and goes to the end of the line.
+    /// With other lanes waiting for the same endpoint, or for any slot at all, it starts one and goes to the end
+    /// of the line.
     pub(super) fn serve(&mut self, id: LaneId, now: UnixMs) {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.runnable = false;
         }
         loop {
+            if self.draining {
+                return;
+            }
             self.refill(id, now);
             let Some(lane) = self.lanes.get_mut(&id) else {
                 return;
             };
-            let gate = lane.gate;
+            let Some(gate) = lane.gate else { return };
             if !lane.has_work() {
                 // It may have been let in for a slot that it does not need any more.
                 if let Some(waiter) = self.gates.pass_on(gate, now) {
@@ -54,57 +59,83 @@ impl Engine {
                 }
                 return;
             }
-            if self.draining || self.uncommitted >= UNCOMMITTED_MAX {
+            if self.uncommitted >= UNCOMMITTED_MAX {
                 return;
             }
-            match self.gates.admit(gate, now) {
-                Admission::Yes(endpoint) => {
-                    let Some(pending) = lane.next_pending() else {
-                        return;
-                    };
-                    self.start(id, endpoint, pending);
-                    if self.gates.has_waiters(gate) {
+            if self.flights.len() >= self.slots {
+                if !std::mem::replace(&mut lane.in_line, true) {
+                    self.line.push_back(id);
+                }
+                return;
+            }
+            match self.admit(id, gate, now) {
+                (Admission::Yes(permit), queue) => {
+                    self.start(id, gate, permit, queue);
+                    if self.gates.has_waiters(gate) || !self.line.is_empty() {
                         self.wake(id);
                         return;
                     }
                 }
-                Admission::Full => return self.wait_at(gate, id, None),
-                Admission::ClosedUntil(at) => return self.wait_at(gate, id, Some(at)),
-                Admission::Gone => return,
+                (Admission::Full | Admission::Shut, _) => return self.wait_at(gate, id, None),
+                (Admission::NotBefore(at) | Admission::RetryNotBefore(at), _) => {
+                    return self.wait_at(gate, id, Some(at));
+                }
+                (Admission::Gone, _) => return,
             }
         }
     }
 
-    fn start(&mut self, id: LaneId, endpoint: Arc<Endpoint>, pending: Pending) {
+    /// Asks the gate for the queue whose turn it is; where that holds a retry that must wait, for the other one.
+    fn admit(&mut self, id: LaneId, gate: GateId, now: UnixMs) -> (Admission, Queue) {
+        let mut last = (Admission::Gone, Queue::Fresh);
+        let Some(lane) = self.lanes.get(&id) else {
+            return last;
+        };
+        for queue in lane.turns() {
+            let Some(pending) = lane.first(queue) else {
+                continue;
+            };
+            let admission = self.gates.admit(gate, pending.standing.attempts > 0, now);
+            last = (admission, queue);
+            if !matches!(last.0, Admission::RetryNotBefore(_)) {
+                break;
+            }
+        }
+        last
+    }
+
+    fn start(&mut self, id: LaneId, gate: GateId, permit: Permit, queue: Queue) {
         let Some(lane) = self.lanes.get_mut(&id) else {
             return;
         };
-        let (event, chain, n) = (
-            pending.event.clone(),
-            pending.standing.chain,
-            pending.standing.attempts,
-        );
-        let (offset, has_row) = (pending.event.offset, pending.has_row);
-        let subscription = lane.name().clone();
+        let Some(pending) = lane.next(queue) else {
+            return;
+        };
+        let definition = lane.definition().clone();
+        let (event, standing) = (pending.event.clone(), pending.standing);
+        let (offset, has_row) = (pending.event.offset, pending.row.is_some());
+        let (subscription, policy) = (definition.subscription, definition.policy);
         let ticket = self.flights.insert(Flight {
             lane: id,
-            gate: lane.gate,
+            gate,
             subscription: subscription.clone(),
-            endpoint: endpoint.name.clone(),
-            policy: lane.policy.clone(),
+            endpoint: permit.endpoint.name.clone(),
+            policy: policy.clone(),
+            probe: permit.probe,
             pending,
         });
         if !has_row {
             lane.under_way(offset, ticket);
         }
-        let n = n.saturating_add(1);
         self.commands.push_back(Command::Start(Start {
             ticket,
             subscription,
-            endpoint,
+            policy,
+            endpoint: permit.endpoint,
             event,
-            chain,
-            n,
+            chain: standing.chain,
+            n: standing.attempts.saturating_add(1),
+            probe: permit.probe,
         }));
     }
 
@@ -113,7 +144,10 @@ impl Engine {
         let Some(lane) = self.lanes.get_mut(&id) else {
             return;
         };
-        if let Some((from, items)) = lane.ask_log(self.end) {
+        // Events behind a key that waits become rows as they are read: no more of them than the disk keeps up with.
+        if self.uncommitted < UNCOMMITTED_MAX
+            && let Some((from, items)) = lane.ask_log(self.end)
+        {
             self.commands.push_back(Command::ReadLog(ReadLog {
                 lane: id,
                 from,
@@ -122,15 +156,14 @@ impl Engine {
             }));
         }
         if let Some((skip, items)) = lane.ask_due(now) {
-            let subscription = lane.name().clone();
-            let bytes = LANE_BYTES_MAX;
             self.commands.push_back(Command::ReadDue(ReadDue {
                 lane: id,
-                subscription,
+                subscription: lane.name().clone(),
+                partition: lane.partition(),
                 until: now,
                 skip,
                 items,
-                bytes,
+                bytes: LANE_BYTES_MAX,
             }));
         } else if let Some(at) = lane.due_timer(now) {
             self.arm(id, at);
@@ -152,9 +185,9 @@ impl Engine {
 
     fn wait_at(&mut self, gate: GateId, id: LaneId, until: Option<UnixMs>) {
         if let Some(lane) = self.lanes.get_mut(&id)
-            && !lane.at_gate
+            && lane.at_gate.is_none()
         {
-            lane.at_gate = true;
+            lane.at_gate = Some(gate);
             self.gates.wait(gate, id);
         }
         if let Some(at) = until {
@@ -164,9 +197,19 @@ impl Engine {
 
     pub(super) fn wake_waiter(&mut self, id: LaneId) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.at_gate = false;
+            lane.at_gate = None;
         }
         self.wake(id);
+    }
+
+    /// A slot is free, whatever the endpoint: lets in the lane that waited longest for one.
+    pub(super) fn wake_line(&mut self) {
+        if let Some(id) = self.line.pop_front() {
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.in_line = false;
+            }
+            self.wake(id);
+        }
     }
 
     pub(super) fn wake(&mut self, id: LaneId) {

@@ -1,6 +1,8 @@
 //! The engine against a store that is two maps, driven by hand: one rule of dispatch per test.
 
 mod change;
+mod group;
+mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,13 +11,13 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
+use crate::breaker::Cause;
 use crate::delivery::{Failure, WaitReason, Waiting};
-use crate::endpoint::Method;
 use crate::event::OWN_SOURCE;
 use crate::filter::TypePattern;
 use crate::id::{DeliveryId, EventId};
 use crate::retry::{Action, Jitter, Match, Policy, Rule, Schedule};
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, Target};
 
 /// The engine, a log, and rows that come into being when a batch is reported as on disk.
 struct Bench {
@@ -31,27 +33,18 @@ struct Bench {
 const MINUTE_MS: u64 = 60_000;
 
 fn endpoint(name: &str, concurrency: u16) -> Arc<Endpoint> {
+    let url = "https://crm.example.com/hook".parse().unwrap();
     Arc::new(Endpoint {
-        name: name.into(),
-        url: "https://crm.example.com/hook".parse().unwrap(),
-        method: Method::Post,
-        headers: vec![],
-        content_type: None,
-        timeout_ms: 10_000,
         concurrency,
-        allow_private: vec![],
+        ..Endpoint::new(name, url)
     })
 }
 
 fn subscription(name: &str, endpoint: &str) -> Arc<Subscription> {
-    Arc::new(Subscription {
-        name: name.into(),
-        sources: vec!["web".into()],
-        types: vec![TypePattern::parse("*").unwrap()],
-        endpoint: endpoint.into(),
-        policy: "minute".into(),
-        start: crate::subscription::Start::Now,
-    })
+    let all = TypePattern::parse("*").unwrap();
+    let to = Target::Endpoint(endpoint.into());
+    let subscription = Subscription::new(name, vec!["web".into()], vec![all], to, "minute");
+    Arc::new(subscription)
 }
 
 fn policy() -> Policy {
@@ -65,7 +58,7 @@ fn policy() -> Policy {
         max_age_ms: 60 * MINUTE_MS,
         retry_after_max_ms: 60 * MINUTE_MS,
         rules: vec![Rule {
-            on: vec![Match::Status(401)],
+            on: vec![Match::Status(423)],
             action: Action::Hold,
         }],
     }
@@ -85,7 +78,8 @@ fn plan(subscriptions: &[(&str, &str)], concurrency: u16) -> Plan {
 
 impl Bench {
     fn new(plan: Plan) -> Self {
-        let engine = Engine::new(&plan, &BTreeMap::new(), Offset(1));
+        let now = UnixMs(1_700_000_000_000);
+        let engine = Engine::new(&plan, &Known::default(), Offset(1), now);
         let mut bench = Self {
             engine,
             plan,
@@ -93,7 +87,7 @@ impl Bench {
             rows: BTreeMap::new(),
             on_the_way: vec![],
             all: Records::default(),
-            now: UnixMs(1_700_000_000_000),
+            now,
         };
         bench.commit();
         bench
@@ -101,19 +95,33 @@ impl Bench {
 
     fn append(&mut self, source: &str, count: usize) {
         for _ in 0..count {
+            self.push(source, None);
+        }
+        self.engine.handle_end(Offset(self.log.len() as u64 + 1));
+    }
+
+    /// Appends one event for each key, from the source of `s`.
+    fn append_keys(&mut self, keys: &[&str]) {
+        for key in keys {
+            self.push("web", Some((*key).into()));
+        }
+        self.engine.handle_end(Offset(self.log.len() as u64 + 1));
+    }
+
+    fn push(&mut self, source: &str, key: Option<Arc<str>>) {
+        {
             let offset = Offset(self.log.len() as u64 + 1);
             self.log.push(Arc::new(Event {
                 offset,
                 id: EventId(Uuid::from_u128(u128::from(offset.0))),
                 source: source.into(),
                 kind: "a.b".into(),
-                key: None,
+                key,
                 received_at: self.now,
                 headers: Arc::from([]),
                 body: Bytes::from_static(b"{}"),
             }));
         }
-        self.engine.handle_end(Offset(self.log.len() as u64 + 1));
     }
 
     /// Polls until idle; answers every read at once; returns what was started.
@@ -144,11 +152,14 @@ impl Bench {
             .rows
             .values()
             .filter(|row| {
-                row.key.subscription == read.subscription && !read.skip.contains(&row.key.offset)
+                row.key.subscription == read.subscription
+                    && row.place.partition == read.partition
+                    && row.due_at < UnixMs::NEVER
+                    && !read.skip.contains(&row.key.offset)
             })
             .cloned()
             .collect();
-        rows.sort_by_key(|row| row.due_at);
+        rows.sort_by_key(|row| (row.due_at, row.key.offset));
         let due: Vec<_> = rows
             .iter()
             .filter(|row| row.due_at <= read.until)
@@ -204,7 +215,18 @@ impl Bench {
             {
                 self.rows.remove(&(key.subscription.clone(), key.offset));
             }
+            for release in &records.released {
+                let held = self.rows.values_mut().filter(|row| {
+                    row.key.subscription == release.subscription
+                        && row.place.partition == release.partition
+                        && release.key.is_none_or(|key| row.place.key == Some(key))
+                        && row.due_at == UnixMs::NEVER
+                });
+                held.take(release.items as usize)
+                    .for_each(|row| row.due_at = release.due_at);
+            }
             self.all.attempts.extend(records.attempts);
+            self.all.breakers.extend(records.breakers);
             self.all.dead.extend(records.dead);
             self.all.own_events.extend(records.own_events);
             self.all.cursors.extend(records.cursors);
@@ -213,11 +235,8 @@ impl Bench {
     }
 
     fn cursor(&self, name: &str) -> Offset {
-        self.engine
-            .cursors()
-            .find(|(n, _)| &***n == name)
-            .unwrap()
-            .1
+        let lane = self.engine.lanes().find(|lane| &*lane.subscription == name);
+        lane.unwrap().cursor
     }
 
     fn pass(&mut self, ms: u64) {
@@ -225,12 +244,30 @@ impl Bench {
     }
 }
 
+/// The cursor of the subscription `s`.
+fn cursor(offset: u64) -> Cursor {
+    Cursor {
+        subscription: "s".into(),
+        partition: 0,
+        offset: Offset(offset),
+        member: None,
+    }
+}
+
+/// What the store knows of the subscription `s`.
+fn known(recovered: Recovered) -> Known {
+    Known {
+        lanes: BTreeMap::from([(("s".into(), 0), recovered)]),
+        ..Known::default()
+    }
+}
+
 #[test]
 fn a_new_subscription_begins_at_the_end_of_the_log_and_records_that_at_once() {
     let plan = plan(&[("s", "crm")], 5);
-    let mut engine = Engine::new(&plan, &BTreeMap::new(), Offset(42));
+    let mut engine = Engine::new(&plan, &Known::default(), Offset(42), UnixMs(0));
     let (_, records) = engine.take_records(UnixMs(0)).unwrap();
-    assert_eq!(records.cursors, [("s".into(), Offset(42))]);
+    assert_eq!(records.cursors, [cursor(42)]);
 }
 
 #[test]
@@ -260,7 +297,7 @@ fn events_of_other_sources_are_passed_over_and_the_cursor_is_written_within_a_se
     assert!(bench.engine.next_wake().unwrap() <= bench.now.plus_ms(1_000));
     bench.pass(1_000);
     bench.commit();
-    assert_eq!(bench.all.cursors.last(), Some(&("s".into(), Offset(11))));
+    assert_eq!(bench.all.cursors.last(), Some(&cursor(11)));
 }
 
 #[test]
@@ -359,7 +396,7 @@ fn retry_after_closes_the_endpoint_for_all_its_subscriptions() {
     bench.pass(1);
     let second = bench.starts();
     assert_eq!(second.len(), 1);
-    assert_ne!(second[0].subscription, first[0].subscription);
+    assert_ne!(second[0].subscription.name, first[0].subscription.name);
 }
 
 #[test]
@@ -370,7 +407,7 @@ fn slots_go_round_between_subscriptions_of_one_endpoint() {
     let mut starts = bench.starts();
     while let Some(start) = starts.pop() {
         assert!(starts.is_empty(), "one at a time");
-        order.push(start.subscription.to_string());
+        order.push(start.subscription.name.to_string());
         bench.status(&start, 200);
         bench.commit();
         starts = bench.starts();
@@ -507,14 +544,12 @@ fn a_restart_sends_again_only_what_was_not_recorded() {
     bench.commit();
     // The process dies with 1 and 4 under way. The store knows: cursor 1; 2 has an attempt, 3 a row.
     let settled = BTreeSet::from([Offset(2), Offset(3)]);
-    let known = BTreeMap::from([(
-        "s".into(),
-        Recovered {
-            cursor: Offset(1),
-            settled,
-        },
-    )]);
-    bench.engine = Engine::new(&plan, &known, Offset(5));
+    let known = known(Recovered {
+        cursor: Offset(1),
+        settled,
+        ..Recovered::default()
+    });
+    bench.engine = Engine::new(&plan, &known, Offset(5), bench.now);
     let again: Vec<_> = bench
         .starts()
         .iter()
@@ -530,7 +565,9 @@ fn a_changed_endpoint_counts_for_what_waits_already() {
     let first = bench.starts();
     let mut wider = bench.plan.clone();
     wider.endpoints.insert("crm".into(), endpoint("crm", 3));
-    bench.engine.handle_plan(&wider, &BTreeMap::new());
+    bench
+        .engine
+        .handle_plan(&wider, &Known::default(), bench.now);
     assert_eq!(bench.starts().len(), 2);
     bench.status(&first[0], 200);
     assert_eq!(bench.engine.in_flight(), 2);
@@ -543,7 +580,9 @@ fn the_outcome_of_a_removed_subscription_is_still_recorded() {
     let starts = bench.starts();
     let mut without = bench.plan.clone();
     without.subscriptions.clear();
-    bench.engine.handle_plan(&without, &BTreeMap::new());
+    bench
+        .engine
+        .handle_plan(&without, &Known::default(), bench.now);
     bench.status(&starts[0], 200);
     bench.commit();
     assert_eq!(bench.all.attempts.len(), 1);
@@ -595,9 +634,10 @@ mod what_follows {
             standing,
             delivery,
             &outcome(kind, retry_after_ms),
+            false,
             now,
         )
-        .0
+        .next
     }
 
     const FRESH: Standing = Standing::first(UnixMs(60 * MINUTE_MS));
@@ -609,6 +649,7 @@ mod what_follows {
             due_at: now.plus_ms(ms),
             delay_ms: ms,
             reason: WaitReason::Retry,
+            counts: true,
         };
         let busy = OutcomeKind::Status(503);
         assert_eq!(
@@ -629,7 +670,7 @@ mod what_follows {
 
     #[test]
     fn a_hold_is_not_counted_and_ends_at_the_deadline() {
-        let refused = OutcomeKind::Status(401);
+        let refused = OutcomeKind::Status(423);
         let worn = Standing {
             counted: 2,
             attempts: 9,
@@ -647,6 +688,48 @@ mod what_follows {
             follow(worn, refused, None, FRESH.deadline),
             Next::Dead(DeadReason::Expired)
         );
+    }
+
+    #[test]
+    fn refused_credentials_hold_the_endpoint_and_the_delivery_loses_nothing_however_late_it_is() {
+        for (status, cause) in [
+            (401, Cause::Auth),
+            (403, Cause::Auth),
+            (407, Cause::Auth),
+            (410, Cause::Gone),
+        ] {
+            let answer = outcome(OutcomeKind::Status(status), None);
+            let delivery = DeliveryId(Uuid::from_u128(7));
+            let decision = next(&policy(), FRESH, delivery, &answer, false, FRESH.deadline);
+            assert_eq!(decision.hold, Some(cause));
+            let kept = Next::Wait {
+                due_at: FRESH.deadline,
+                delay_ms: 0,
+                reason: WaitReason::Hold,
+                counts: false,
+            };
+            assert_eq!(decision.next, kept);
+        }
+    }
+
+    #[test]
+    fn a_failed_probe_costs_neither_an_attempt_nor_the_deadline() {
+        let worn = Standing {
+            counted: 2,
+            attempts: 9,
+            ..FRESH
+        };
+        let answer = outcome(OutcomeKind::Status(503), None);
+        let delivery = DeliveryId(Uuid::from_u128(7));
+        let late = UnixMs(61 * MINUTE_MS);
+        let decision = next(&policy(), worn, delivery, &answer, true, late);
+        let kept = Next::Wait {
+            due_at: late.plus_ms(MINUTE_MS),
+            delay_ms: MINUTE_MS,
+            reason: WaitReason::Retry,
+            counts: false,
+        };
+        assert_eq!(decision.next, kept);
     }
 
     #[test]
@@ -684,7 +767,7 @@ mod what_follows {
         let delivery = DeliveryId(Uuid::from_u128(7));
         for (status, closes) in [(429, true), (503, true), (500, false), (200, false)] {
             let answer = outcome(OutcomeKind::Status(status), Some(1_000));
-            let pause = next(&policy(), FRESH, delivery, &answer, UnixMs(5)).2;
+            let pause = next(&policy(), FRESH, delivery, &answer, false, UnixMs(5)).pause_until;
             assert_eq!(pause, closes.then_some(UnixMs(1_005)), "{status}");
         }
     }

@@ -139,6 +139,18 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
     response
 }
 
+/// Lets what changes something run to its end, also when the client hangs up in between: what is on disk and what is
+/// in force must not part.
+pub(super) async fn carry_through(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => Refusal::internal(error.to_string()).into_response(),
+    }
+}
+
 fn write_problem(response: &mut Response, body: problem::Body) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));

@@ -5,24 +5,29 @@
 //! even if the asker leaves, in commits of at most [`letters::CHUNK_MAX`], so that other writers get their turn. It can be
 //! repeated: a letter that was replayed or discarded meanwhile is skipped by the store.
 //!
-//! A replay keeps the event and the delivery id, starts a new chain, is due at once, and has the policy's whole time.
+//! A replay keeps the event and the delivery id, starts a new chain, is due at once, and has the policy's whole time. A key
+//! that halted goes on when its dead letter is replayed, in its turn, or discarded. More than a few thousand are better
+//! replayed by a job (`crate::jobs`), which is paced and can be stopped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use http::Uri;
-use switchhook_core::delivery::Waiting;
+use serde_json::json as object;
+use switchhook_core::delivery::{DeliveryKey, Gap, Place, Waiting};
 use switchhook_core::plan::Plan;
 use switchhook_core::time::UnixMs;
-use switchhook_store::Batch;
-use switchhook_store::batch::Replay;
+use switchhook_store::batch::{AuditEntry, Replay};
 use switchhook_store::query::{DeadFilter, DeadLetter};
+use switchhook_store::{Batch, Error, Store};
 use switchhook_wire::api::{BulkResult, DeadLetterFilter, SelectionRequest};
 use switchhook_wire::problem::{self, Kind};
 
 use super::answer::{Answer, Refusal, json};
+use super::audit::Actor;
 use super::request::{Params, needed_json};
 use super::selection::Selection;
 use super::{Control, letters};
@@ -34,21 +39,33 @@ enum Action {
     Discard,
 }
 
-pub(super) async fn replay(State(control): State<Arc<Control>>, uri: Uri, body: Body) -> Answer {
-    act(control, uri, body, Action::Replay).await
+pub(super) async fn replay(
+    State(control): State<Arc<Control>>,
+    Extension(actor): Extension<Actor>,
+    uri: Uri,
+    body: Body,
+) -> Answer {
+    act(control, actor, uri, body, Action::Replay).await
 }
 
-pub(super) async fn discard(State(control): State<Arc<Control>>, uri: Uri, body: Body) -> Answer {
-    act(control, uri, body, Action::Discard).await
+pub(super) async fn discard(
+    State(control): State<Arc<Control>>,
+    Extension(actor): Extension<Actor>,
+    uri: Uri,
+    body: Body,
+) -> Answer {
+    act(control, actor, uri, body, Action::Discard).await
 }
 
-async fn act(control: Arc<Control>, uri: Uri, body: Body, action: Action) -> Answer {
+async fn act(control: Arc<Control>, actor: Actor, uri: Uri, body: Body, action: Action) -> Answer {
     Params::of(&uri).finish()?;
     let request: SelectionRequest = needed_json(body).await?;
     if request.filter == DeadLetterFilter::default() && !request.all {
         return Err(nothing_chosen());
     }
-    let selection = Selection::of_body(request.filter)?.frozen(control.gateway.clock.now());
+    let now = control.gateway.clock.now();
+    let detail = object!({ "filter": &request.filter });
+    let selection = Selection::of_body(request.filter)?.frozen(now);
     let filter = control.read(move |store| selection.resolve(store)).await?;
     if request.dry_run {
         let matched = control.read(move |store| store.count_dead(&filter)).await?;
@@ -57,7 +74,12 @@ async fn act(control: Arc<Control>, uri: Uri, body: Body, action: Action) -> Ans
             ..BulkResult::default()
         });
     }
-    let work = tokio::spawn(async move { work(&control, filter, action).await });
+    let name = match action {
+        Action::Replay => "deadLetters.replay",
+        Action::Discard => "deadLetters.discard",
+    };
+    let entry = actor.entry(now, name, ("deadLetters", "selection"), &detail);
+    let work = tokio::spawn(async move { work(&control, filter, action, entry).await });
     json(work.await.map_err(Refusal::internal)??)
 }
 
@@ -73,8 +95,15 @@ fn nothing_chosen() -> Refusal {
     .into()
 }
 
-async fn work(control: &Control, filter: DeadFilter, action: Action) -> Answer<BulkResult> {
+/// `entry` tells of it in the first batch.
+async fn work(
+    control: &Control,
+    filter: DeadFilter,
+    action: Action,
+    entry: AuditEntry,
+) -> Answer<BulkResult> {
     let (mut after, mut matched, mut done) = (None, 0_u64, 0_u64);
+    let mut audit = vec![entry];
     loop {
         let (filter, from) = (filter.clone(), after.take());
         let letters = control
@@ -83,7 +112,8 @@ async fn work(control: &Control, filter: DeadFilter, action: Action) -> Answer<B
         let Some(last) = letters.last() else { break };
         after = Some(letters::position(last));
         matched = matched.saturating_add(letters.len() as u64);
-        done = done.saturating_add(commit(control, &letters, action).await?);
+        let audit = std::mem::take(&mut audit);
+        done = done.saturating_add(commit(control, &letters, action, audit).await?);
     }
     let skipped = Some(matched.saturating_sub(done)).filter(|skipped| *skipped > 0);
     let result = BulkResult {
@@ -110,19 +140,30 @@ async fn work(control: &Control, filter: DeadFilter, action: Action) -> Answer<B
 }
 
 /// One chunk; how many of it were still there.
-async fn commit(control: &Control, letters: &[DeadLetter], action: Action) -> Answer<u64> {
+async fn commit(
+    control: &Control,
+    letters: &[DeadLetter],
+    action: Action,
+    audit: Vec<AuditEntry>,
+) -> Answer<u64> {
     if action == Action::Discard {
         let discards = letters
             .iter()
             .map(|letter| (letter.dead.key.clone(), letter.dead.chain))
             .collect();
-        return Ok(control
-            .write(Batch {
-                discards,
-                ..Batch::default()
-            })
-            .await?
-            .discarded);
+        let batch = Batch {
+            discards,
+            audit,
+            ..Batch::default()
+        };
+        let discarded = control.write(batch).await?.discarded;
+        let mut gone = halting(letters);
+        if discarded < letters.len() as u64 {
+            // Someone else was faster with some, and may have replayed them: their keys still wait.
+            gone = control.read(move |store| settled(store, gone)).await?;
+        }
+        control.gateway.dispatch.discarded(gone);
+        return Ok(discarded);
     }
     let (plan, now) = (
         control.gateway.plan.load_full(),
@@ -136,28 +177,58 @@ async fn commit(control: &Control, letters: &[DeadLetter], action: Action) -> An
         .iter()
         .map(|replay| replay.waiting.key.subscription.clone())
         .collect();
-    let replayed = control
-        .write(Batch {
-            replays,
-            ..Batch::default()
-        })
-        .await?
-        .replayed;
+    let batch = Batch {
+        replays,
+        audit,
+        ..Batch::default()
+    };
+    let replayed = control.write(batch).await?.replayed;
     changed
         .iter()
         .for_each(|subscription| control.gateway.dispatch.rows_changed(subscription));
     Ok(replayed)
 }
 
+/// Those whose key waits for them.
+fn halting(letters: &[DeadLetter]) -> Vec<(DeliveryKey, Place)> {
+    let halting = letters
+        .iter()
+        .filter(|letter| letter.dead.gap == Gap::Halted);
+    halting
+        .map(|letter| (letter.dead.key.clone(), letter.dead.place))
+        .collect()
+}
+
+/// Those of `deliveries` that neither wait nor are dead.
+fn settled(
+    store: &dyn Store,
+    mut deliveries: Vec<(DeliveryKey, Place)>,
+) -> Result<Vec<(DeliveryKey, Place)>, Error> {
+    let mut failed = Ok(());
+    deliveries.retain(|(key, _)| match store.history(key.offset) {
+        Ok(history) => {
+            let mut left = history.waiting.iter().map(|row| &row.key);
+            let mut dead = history.dead.iter().map(|dead| &dead.key);
+            !left.any(|other| other == key) && !dead.any(|other| other == key)
+        }
+        Err(error) => {
+            failed = Err(error);
+            false
+        }
+    });
+    failed.map(|()| deliveries)
+}
+
 /// The row of a replay; `None` when nobody would serve it.
 fn new_chain(letter: &DeadLetter, plan: &Plan, now: UnixMs) -> Option<Replay> {
     let dead = &letter.dead;
-    let policy = plan
-        .policies
-        .get(&plan.subscriptions.get(&dead.key.subscription)?.policy)?;
-    let waiting = Waiting::replay(dead, policy.max_age_ms, now);
+    let subscription = plan.subscriptions.get(&dead.key.subscription)?;
+    let policy = plan.policies.get(&subscription.policy)?;
+    // Its partition may have been another one under the plan of then.
+    let place = plan.place(subscription, &letter.event);
+    let chain = dead.chain.saturating_add(1);
     Some(Replay {
-        dead_chain: dead.chain,
-        waiting,
+        dead_chain: Some(dead.chain),
+        waiting: Waiting::replay(dead.key.clone(), place, chain, policy.max_age_ms, now),
     })
 }

@@ -1,17 +1,18 @@
 //! `/v1/{sources,endpoints,subscriptions,policies}`: looking at resources, and changing those that the API owns.
 //!
 //! A change is checked as a whole, written to the store, and put in force; the answer goes out when all of that is done,
-//! even if the asker has gone. One lock serialises changes. `?dryRun=true` stops after the check.
+//! even if the asker has gone. One lock serialises changes. `?dryRun=true` stops after the check. A change that concerns
+//! deliveries that wait is refused, unless it says `?force=true`.
 //! `GET /v1/secrets` shows which names exist and where each is read from, never a value. No request can set a value: it is
 //! put into the directory of secrets, which is listed anew for each change, or declared in the file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use http::{StatusCode, Uri};
 use serde_json::{Value, json as object};
 use switchhook_store::Batch;
@@ -20,11 +21,11 @@ use switchhook_wire::api::{Owner, ResourceList, ResourceView};
 use switchhook_wire::config::{Kind, Listed, Problem, SecretOrigin};
 use switchhook_wire::problem::{self, FieldError, Kind as Refused};
 
-use super::Control;
 use super::answer::{Answer, Refusal, json};
-use super::paging::next_uri;
+use super::audit::Actor;
 use super::request::{Params, needed_json};
 use super::resources::{Names, Resources};
+use super::{Control, paging, stranded};
 use crate::observe::log;
 use crate::secrets::directory::Directory;
 
@@ -33,14 +34,8 @@ pub(super) async fn list(kind: Kind, State(control): State<Arc<Control>>, uri: U
     let (after, page_size) = (params.text("after"), params.page_size());
     params.finish()?;
     let resources = control.gateway.resources.lock().await;
-    let all = resources
-        .of_kind(kind)
-        .filter(|listed| after.as_deref().is_none_or(|after| &*listed.name > after));
-    json(page(
-        all.map(|listed| resources.view(listed)),
-        page_size,
-        &uri,
-    ))
+    let all = resources.of_kind(kind).map(|listed| resources.view(listed));
+    json(page(all, after.as_deref(), page_size, &uri))
 }
 
 pub(super) async fn secrets(State(control): State<Arc<Control>>, uri: Uri) -> Answer {
@@ -72,8 +67,16 @@ pub(super) async fn secrets(State(control): State<Arc<Control>>, uri: Uri) -> An
         updated_at: None,
         body,
     });
-    let all = all.filter(|view| after.as_ref().is_none_or(|after| view.name > *after));
-    json(page(all, page_size, &uri))
+    json(page(all, after.as_deref(), page_size, &uri))
+}
+
+fn page(
+    all: impl Iterator<Item = ResourceView>,
+    after: Option<&str>,
+    size: usize,
+    uri: &Uri,
+) -> ResourceList {
+    paging::listed(all, after, size, uri, |view| &view.name)
 }
 
 /// The names in the directory of secrets, as they are now.
@@ -81,19 +84,6 @@ async fn names_in(directory: Directory) -> Answer<Names> {
     let listing = tokio::task::spawn_blocking(move || directory.names());
     let names = listing.await.map_err(Refusal::internal)?;
     names.map_err(Refusal::internal)
-}
-
-/// The first `size` of `all`, which are in the order of their names.
-fn page(all: impl Iterator<Item = ResourceView>, size: usize, uri: &Uri) -> ResourceList {
-    let mut all = all.peekable();
-    let entities: Vec<ResourceView> = all.by_ref().take(size).collect();
-    let last = entities.last().filter(|_| all.peek().is_some());
-    let next_uri = last.map(|last| next_uri(uri, "after", &last.name));
-    ResourceList {
-        entities,
-        next_uri,
-        page_size: size,
-    }
 }
 
 pub(super) async fn show(
@@ -109,10 +99,11 @@ pub(super) async fn put(
     kind: Kind,
     State(control): State<Arc<Control>>,
     Path(name): Path<String>,
+    Extension(actor): Extension<Actor>,
     uri: Uri,
     body: Body,
 ) -> Answer {
-    let dry_run = dry_run(&uri)?;
+    let flags = Flags::of(&uri)?;
     let body: Value = needed_json(body).await?;
     let change = tokio::spawn(async move {
         let mut resources = control.gateway.resources.lock().await;
@@ -127,10 +118,14 @@ pub(super) async fn put(
         let changed = resources
             .with(kind, &name, Some(body.clone()), names)
             .map_err(|problems| invalid(&problems))?;
-        if dry_run {
+        if !flags.force {
+            nothing_stranded(&control, &resources, &changed).await?;
+        }
+        if flags.dry_run {
             return json(changed.view(found(&changed, kind, &name)?));
         }
-        commit(&control, &mut resources, changed, kind, &name, Some(body)).await?;
+        let change = (kind, &*name, Some(body));
+        commit(&control, &actor, &mut resources, changed, change).await?;
         let view = resources.view(found(&resources, kind, &name)?);
         log::resource_changed(kind.name(), &name, Some(view.version));
         let status = if is_new {
@@ -147,9 +142,10 @@ pub(super) async fn delete(
     kind: Kind,
     State(control): State<Arc<Control>>,
     Path(name): Path<String>,
+    Extension(actor): Extension<Actor>,
     uri: Uri,
 ) -> Answer {
-    let dry_run = dry_run(&uri)?;
+    let flags = Flags::of(&uri)?;
     let change = tokio::spawn(async move {
         let mut resources = control.gateway.resources.lock().await;
         let listed = found(&resources, kind, &name)?;
@@ -164,8 +160,12 @@ pub(super) async fn delete(
         let changed = resources
             .with(kind, &name, None, names)
             .map_err(|problems| in_use(&resources, kind, &name, &problems))?;
-        if !dry_run {
-            commit(&control, &mut resources, changed, kind, &name, None).await?;
+        if !flags.force {
+            nothing_stranded(&control, &resources, &changed).await?;
+        }
+        if !flags.dry_run {
+            let change = (kind, &*name, None);
+            commit(&control, &actor, &mut resources, changed, change).await?;
             log::resource_changed(kind.name(), &name, None);
         }
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -173,24 +173,38 @@ pub(super) async fn delete(
     change.await.map_err(Refusal::internal)?
 }
 
+/// Refuses a change that concerns deliveries that wait.
+async fn nothing_stranded(control: &Control, old: &Resources, new: &Resources) -> Answer<()> {
+    let counts = control.read(|store| store.counts()).await?;
+    stranded::check(&old.plan(), &new.plan(), &counts)
+}
+
 /// Writes the change and puts `changed` in force. A write that failed changes nothing.
 async fn commit(
     control: &Control,
+    actor: &Actor,
     resources: &mut Resources,
     mut changed: Resources,
-    kind: Kind,
-    name: &str,
-    body: Option<Value>,
+    (kind, name, body): (Kind, &str, Option<Value>),
 ) -> Answer<()> {
+    let now = control.gateway.clock.now();
+    let action = if body.is_some() {
+        "resource.put"
+    } else {
+        "resource.delete"
+    };
+    // Bodies may hold secrets; what was put is in the store under its version.
+    let entry = actor.entry(now, action, (kind.name(), name), &object!({}));
     let change = ResourceChange {
         kind: kind.name().into(),
         name: name.into(),
         body: body.map(|body| body.to_string().into()),
-        at: control.gateway.clock.now(),
+        at: now,
     };
     control
         .write(Batch {
             resources: vec![change],
+            audit: vec![entry],
             ..Batch::default()
         })
         .await?;
@@ -199,11 +213,22 @@ async fn commit(
     Ok(control.gateway.put_in_force(resources).await?)
 }
 
-fn dry_run(uri: &Uri) -> Answer<bool> {
-    let mut params = Params::of(uri);
-    let dry_run = params.flag("dryRun");
-    params.finish()?;
-    Ok(dry_run)
+/// What the query of a change says.
+#[derive(Debug, Clone, Copy)]
+struct Flags {
+    /// Only check it.
+    dry_run: bool,
+    /// Do it although deliveries wait.
+    force: bool,
+}
+
+impl Flags {
+    fn of(uri: &Uri) -> Answer<Self> {
+        let mut params = Params::of(uri);
+        let (dry_run, force) = (params.flag("dryRun"), params.flag("force"));
+        params.finish()?;
+        Ok(Self { dry_run, force })
+    }
 }
 
 fn found<'r>(resources: &'r Resources, kind: Kind, name: &str) -> Answer<&'r Listed> {
@@ -244,11 +269,7 @@ fn in_use(resources: &Resources, kind: Kind, name: &str, problems: &[Problem]) -
     if users.is_empty() {
         return invalid(problems);
     }
-    let detail = format!(
-        "{} `{name}` is used by subscription {}",
-        kind.name(),
-        users.join(", ")
-    );
+    let detail = format!("{} `{name}` is used by {}", kind.name(), users.join(", "));
     problem::Body::new(Refused::InUse, detail)
         .with_hint("change or delete these first")
         .into()

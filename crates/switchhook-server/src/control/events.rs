@@ -33,6 +33,7 @@ pub(super) async fn list(State(control): State<Arc<Control>>, uri: Uri) -> Answe
         key: params.text("key"),
         since: params.time("since"),
         until: params.time("until"),
+        ..EventFilter::default()
     };
     let before = params.number("before", 1..=u64::MAX).map(Offset);
     let page_size = params.page_size();

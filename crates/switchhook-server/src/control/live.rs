@@ -1,6 +1,7 @@
 //! `/v1/stats` and `/v1/stream`: what happens now.
 //!
-//! The stream is server-sent events: `attempt` with a judged attempt, `missed` with how many a slow reader did not get.
+//! The stream is server-sent events: `attempt` with a judged attempt, `breaker` with a breaker that changed with it, and
+//! `missed` with how many a slow reader did not get.
 //! Nothing is kept for a reader that comes back. A stream ends when the gateway stops, within [`ALIVE`], so that no
 //! reader holds the stop up. Bounds: [`STREAMS_MAX`] readers; what waits for one is bounded by dispatch.
 
@@ -15,7 +16,7 @@ use futures_util::stream;
 use http::Uri;
 use serde_json::json as object;
 use switchhook_core::engine::Judged;
-use switchhook_wire::api::StreamItem;
+use switchhook_wire::api::{BreakerChange, StreamItem};
 use switchhook_wire::problem::Kind;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
@@ -39,6 +40,8 @@ pub(super) async fn stats(State(control): State<Arc<Control>>, uri: Uri) -> Answ
 struct Reader {
     control: Arc<Control>,
     attempts: Receiver<Arc<Judged>>,
+    /// A change that came with the attempt that was sent last.
+    change: Option<BreakerChange>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -52,6 +55,7 @@ pub(super) async fn stream(State(control): State<Arc<Control>>, uri: Uri) -> Ans
     })?;
     let reader = Reader {
         attempts: control.gateway.dispatch.live(),
+        change: None,
         control,
         _place: place,
     };
@@ -68,8 +72,13 @@ impl Reader {
         if self.control.gateway.is_closing() {
             return None;
         }
+        if let Some(change) = self.change.take() {
+            let change = serde_json::to_value(change).unwrap_or_default();
+            return Some(event("breaker", &change));
+        }
         match tokio::time::timeout(ALIVE, self.attempts.recv()).await {
             Ok(Ok(judged)) => {
+                self.change = judged.breaker.as_ref().map(BreakerChange::from);
                 let item = StreamItem::new(&judged.event, &judged.attempt);
                 Some(event(
                     "attempt",

@@ -3,12 +3,17 @@
 //! | path | what it does |
 //! |---|---|
 //! | `GET /livez`, `/readyz?verbose=true`, `/metrics` | open, see `tokens`; everything below needs a token |
-//! | `GET /v1/events`, `/v1/events/{id}`, `/v1/events/{id}/timeline` | what came in, and where it is and why |
+//! | `GET /v1/events`, `/v1/events/{id}`, `…/timeline`, `…/explain` | what came in, and where it is and why |
 //! | `GET /v1/deadLetters`, `/v1/deadLetters/{id}`, `/v1/deadLetters:export` | what was given up |
 //! | `POST /v1/deadLetters:replay`, `:discard` | acts on all that match a filter |
-//! | `GET`, `PUT`, `DELETE /v1/{sources,endpoints,subscriptions,policies}/{name}`, `GET /v1/secrets` | resources |
+//! | `GET`, `PUT`, `DELETE /v1/{sources,endpoints,groups,subscriptions,policies}/{name}`, `GET /v1/secrets` | resources |
 //! | `GET /v1/policies/{name}/preview` | the schedule that a policy gives |
 //! | `POST /v1/sources/{name}/test-event`, `/v1/endpoints/{name}/probe` | tries one out |
+//! | `GET /v1/breakers`, `PUT /v1/endpoints/{name}/breaker`, `POST …/pause`, `…/resume` | endpoints by hand |
+//! | `POST /v1/{subscriptions,groups}/{name}/pause`, `…/resume` | stops deliveries, lets them go on |
+//! | `POST /v1/groups/{name}/seek`, `…/rebalance` | moves cursors and partitions |
+//! | `GET`, `POST /v1/jobs`, `GET`, `PATCH /v1/jobs/{id}` | replays that go on by themselves |
+//! | `GET /v1/alerts`, `GET /v1/audit` | what is out of bounds, and who did what |
 //! | `GET /v1/stats`, `/v1/stream`, `/v1/version`, `/v1/store/status`, `POST /v1/store/backup` | the gateway itself |
 //!
 //! It decides nothing about deliveries: it reads what the store holds and writes batches. Every refusal is a problem
@@ -20,21 +25,31 @@
 //! SEC-13 is about those who may set a URL and are not operators: no text, which receivers' people may get to see, tells
 //! the two apart, and senders at ingest learn nothing of endpoints. An API for such tenants must show `connect` for both.
 
+mod alerts;
 mod answer;
+mod audit;
+mod breakers;
 mod bulk;
 mod declare;
 mod events;
+mod explain;
 mod export;
 mod gateway;
+mod groups;
 mod health;
+mod jobs;
 mod letters;
 mod live;
 mod paging;
+mod pauses;
 mod probe;
 mod request;
 mod resources;
+mod scene;
 mod selection;
+mod standing;
 mod store;
+mod stranded;
 mod test_event;
 mod timeline;
 mod tokens;
@@ -43,14 +58,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http::Uri;
 use switchhook_store::{Batch, Error, Receipt, Store};
 use switchhook_wire::config::{Durability, Kind};
 use switchhook_wire::problem::{Body as Problem, Kind as Refused};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
-use crate::gateway::{Gateway, in_background};
+use crate::gateway::{Gateway, in_background, write};
 use crate::observe::Reading;
 use answer::{Answer, Refusal};
 use tokens::Tokens;
@@ -93,6 +108,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/store/backup", post(store::backup))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::show))
+        .route("/v1/events/{id}/explain", get(explain::show))
         .route("/v1/events/{id}/timeline", get(timeline::show))
         .route("/v1/deadLetters", get(letters::list))
         .route("/v1/deadLetters/{id}", get(letters::show))
@@ -102,27 +118,68 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/policies/{name}/preview", get(gateway::preview))
         .route("/v1/sources/{name}/test-event", post(test_event::send))
         .route("/v1/endpoints/{name}/probe", post(probe::probe));
-    router = router.route("/v1/secrets", get(declare::secrets));
+    router = operations(router).route("/v1/secrets", get(declare::secrets));
     for kind in Kind::ALL {
-        let one = get(move |control, name| declare::show(kind, control, name))
-            .put(move |control, name, uri, body| declare::put(kind, control, name, uri, body))
-            .delete(move |control, name, uri| declare::delete(kind, control, name, uri));
-        let path = format!("/v1/{}", kind.plural());
-        router = router
-            .route(
-                &path,
-                get(move |control, uri| declare::list(kind, control, uri)),
-            )
-            .route(&format!("{path}/{{name}}"), one);
+        router = declared(router, kind);
     }
     router
         .fallback(unknown_path)
         .method_not_allowed_fallback(|| async {
             Refusal::new(Refused::MethodNotAllowed, "`Allow` lists the methods")
         })
+        .layer(from_fn(answer::carry_through))
         .layer(from_fn_with_state(control.clone(), tokens::check))
         .layer(from_fn(answer::finish))
         .with_state(control)
+}
+
+/// The routes of a kind of resources. A group is shown as it works.
+fn declared(router: Router<Arc<Control>>, kind: Kind) -> Router<Arc<Control>> {
+    let (list, show) = if kind == Kind::Group {
+        (get(groups::list), get(groups::show))
+    } else {
+        (
+            get(move |control, uri| declare::list(kind, control, uri)),
+            get(move |control, name| declare::show(kind, control, name)),
+        )
+    };
+    let one = show
+        .put(move |control, name, actor, uri, body| {
+            declare::put(kind, control, name, actor, uri, body)
+        })
+        .delete(move |control, name, actor, uri| declare::delete(kind, control, name, actor, uri));
+    let path = format!("/v1/{}", kind.plural());
+    router
+        .route(&path, list)
+        .route(&format!("{path}/{{name}}"), one)
+}
+
+/// What people do to a running gateway, and what they see of it then.
+fn operations(router: Router<Arc<Control>>) -> Router<Arc<Control>> {
+    let pause = |of, pauses| {
+        post(move |control, name, actor, uri, body| {
+            pauses::change(of, pauses, control, name, actor, uri, body)
+        })
+    };
+    let (subscription, group) = (pauses::Of::Subscription, pauses::Of::Group);
+    router
+        .route("/v1/breakers", get(breakers::list))
+        .route("/v1/endpoints/{name}/breaker", put(breakers::command))
+        .route("/v1/endpoints/{name}/pause", post(breakers::pause))
+        .route("/v1/endpoints/{name}/resume", post(breakers::resume))
+        .route("/v1/subscriptions/{name}/pause", pause(subscription, true))
+        .route(
+            "/v1/subscriptions/{name}/resume",
+            pause(subscription, false),
+        )
+        .route("/v1/groups/{name}/pause", pause(group, true))
+        .route("/v1/groups/{name}/resume", pause(group, false))
+        .route("/v1/groups/{name}/rebalance", post(groups::rebalance))
+        .route("/v1/groups/{name}/seek", post(groups::seek::seek))
+        .route("/v1/jobs", get(jobs::list).post(jobs::make))
+        .route("/v1/jobs/{id}", get(jobs::show).patch(jobs::command))
+        .route("/v1/alerts", get(alerts::list))
+        .route("/v1/audit", get(audit::list))
 }
 
 async fn unknown_path(uri: Uri) -> Refusal {
@@ -158,13 +215,6 @@ impl Control {
             .counted
             .get(&gateway.store, gateway.clock.monotonic_us())
             .await?;
-        let routes = gateway
-            .plan
-            .load()
-            .subscriptions
-            .iter()
-            .map(|(name, to)| (name.clone(), to.endpoint.clone()))
-            .collect();
         Ok(Reading {
             started_at: gateway.observe.started_at,
             engine: ENGINE,
@@ -172,22 +222,13 @@ impl Control {
             counts,
             end: gateway.store.tail().end(),
             snapshot: gateway.dispatch.snapshot().await?,
-            routes,
+            plan: gateway.plan.load_full(),
+            jobs: gateway.jobs.unfinished().await,
+            replayed: gateway.jobs.replayed_total(),
+            retention: gateway.retention.done(),
+            alerts: gateway.alerts.raised(),
         })
     }
-}
-
-/// Hands `batch` in and waits until it is on disk.
-async fn write(store: &dyn Store, batch: Batch) -> Result<Receipt, Error> {
-    let (done, receipt) = oneshot::channel();
-    store.submit(
-        batch,
-        Box::new(move |result| {
-            // Nobody waits any more when the asker has gone.
-            let _gone = done.send(result);
-        }),
-    );
-    receipt.await.map_err(|_| Error::Closed)?
 }
 
 #[cfg(test)]

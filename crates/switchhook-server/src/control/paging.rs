@@ -5,6 +5,7 @@ use switchhook_core::event::Event;
 use switchhook_core::source;
 use switchhook_store::Error;
 use switchhook_store::query::Limit;
+use switchhook_wire::api;
 use url::form_urlencoded;
 
 /// Bytes of events that one read takes into memory: three of the largest.
@@ -53,6 +54,28 @@ pub(super) fn page<T, V, P>(
         if ended {
             return Ok(Page { views, next: None });
         }
+    }
+}
+
+/// The page of `size` that comes after the entity called `after`. `all` is in the order of the names, and in memory.
+pub(super) fn listed<V>(
+    all: impl IntoIterator<Item = V>,
+    after: Option<&str>,
+    size: usize,
+    uri: &Uri,
+    name: impl Fn(&V) -> &str,
+) -> api::Page<V> {
+    let all = all.into_iter();
+    let mut left = all
+        .filter(|entity| after.is_none_or(|after| name(entity) > after))
+        .peekable();
+    let entities: Vec<V> = left.by_ref().take(size).collect();
+    let last = entities.last().filter(|_| left.peek().is_some());
+    let next_uri = last.map(|last| next_uri(uri, "after", name(last)));
+    api::Page {
+        entities,
+        next_uri,
+        page_size: size,
     }
 }
 

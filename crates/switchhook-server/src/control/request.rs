@@ -104,6 +104,11 @@ impl Faults {
         found
     }
 
+    /// What was found.
+    pub(super) fn take(self) -> Vec<FieldError> {
+        self.found
+    }
+
     /// A refusal if there was any fault.
     pub(super) fn none(self) -> Answer<()> {
         if self.found.is_empty() {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use switchhook_core::plan::Plan;
+use switchhook_core::subscription::{Subscription, Target};
 use switchhook_store::batch::Resource;
 use switchhook_wire::api::{Owner, ResourceView, time::rfc3339};
 use switchhook_wire::config::{
@@ -223,20 +224,23 @@ impl Resources {
         }
     }
 
-    /// The subscriptions that mention `name`.
-    pub(super) fn users(&self, kind: Kind, name: &str) -> Vec<&str> {
-        let subscriptions = self
-            .plan
-            .subscriptions
-            .values()
-            .filter(|subscription| match kind {
-                Kind::Source => subscription.sources.iter().any(|source| **source == *name),
-                Kind::Endpoint => *subscription.endpoint == *name,
-                Kind::Policy => *subscription.policy == *name,
-                Kind::Subscription => false,
-            });
-        subscriptions
-            .map(|subscription| &*subscription.name)
-            .collect()
+    /// The subscriptions and groups that mention `name`, with their kind.
+    pub(super) fn users(&self, kind: Kind, name: &str) -> Vec<String> {
+        let mentions = |subscription: &Subscription| match kind {
+            Kind::Source => subscription.sources.iter().any(|source| **source == *name),
+            Kind::Endpoint => matches!(&subscription.target, Target::Endpoint(to) if **to == *name),
+            Kind::Group => matches!(&subscription.target, Target::Group(to) if **to == *name),
+            Kind::Policy => *subscription.policy == *name,
+            Kind::Subscription => false,
+        };
+        let subscriptions = self.plan.subscriptions.values();
+        let subscriptions = subscriptions
+            .filter(|subscription| mentions(subscription))
+            .map(|subscription| format!("subscription {}", subscription.name));
+        let groups = self.plan.groups.values();
+        let groups = groups
+            .filter(|group| kind == Kind::Endpoint && group.members.iter().any(|m| **m == *name))
+            .map(|group| format!("group {}", group.name));
+        subscriptions.chain(groups).collect()
     }
 }

@@ -32,11 +32,13 @@ pub(super) async fn status(State(control): State<Arc<Control>>, uri: Uri) -> Ans
         data_dir: config.server.data_dir.display().to_string(),
         durability: config.store.durability.name().to_owned(),
         events: counts.events,
+        first_offset: counts.first.0,
         end_offset: counts.end.0,
         bytes: counts.bytes,
         free_bytes: Some(counts.free_bytes).filter(|bytes| *bytes != u64::MAX),
         waiting: counts.waiting.values().sum(),
         dead: dead.collect(),
+        retention: control.gateway.retention.status(),
     })
 }
 

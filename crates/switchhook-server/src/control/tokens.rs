@@ -3,7 +3,8 @@
 //! A token is 256 random bits, shown once when it is made. Only its SHA-256 is kept: with so many random bits nothing
 //! slower is needed. What a request brings is hashed and compared with every known hash in constant time. `/livez`,
 //! `/readyz` and `/metrics` are open, since probes and scrapers carry no token; they show no event and no name of a
-//! person. Everything else on the admin listener needs one, unknown paths included.
+//! person. Everything else on the admin listener needs one, unknown paths included. The name of the token goes with the
+//! request as its [`Actor`], for the audit log.
 
 use std::sync::Arc;
 
@@ -14,15 +15,17 @@ use data_encoding::BASE64URL_NOPAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 use switchhook_core::time::UnixMs;
 use switchhook_store::batch::Token;
 use switchhook_store::{Batch, Error, Store};
 use switchhook_wire::problem::{self, Kind};
 use tokio::sync::OnceCell;
 
+use super::Control;
 use super::answer::Refusal;
-use super::{Control, write};
+use super::audit::Actor;
+use crate::gateway::write;
 
 /// Start of every token, so that one that leaks is recognised.
 const PREFIX: &str = "shk_";
@@ -67,42 +70,46 @@ fn hash(token: &[u8]) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-/// The hashes of all tokens, read at the first request. No token is made after the start.
+/// Hashes and names of all tokens, read at the first request. No token is made after the start.
 #[derive(Default)]
-pub(super) struct Tokens(OnceCell<Vec<[u8; 32]>>);
+pub(super) struct Tokens(OnceCell<Vec<Token>>);
 
 impl Tokens {
-    async fn knows(&self, token: &[u8], control: &Control) -> Result<bool, Refusal> {
-        let read = || async {
-            let tokens = control.read(|store| store.tokens()).await?;
-            Ok::<_, Refusal>(tokens.into_iter().map(|token| token.hash).collect())
-        };
+    /// Whose `token` is, if it is known.
+    async fn holder(&self, token: &[u8], control: &Control) -> Result<Option<Actor>, Refusal> {
+        let read = || async { control.read(|store| store.tokens()).await };
         let (given, known) = (hash(token), self.0.get_or_try_init(read).await?);
-        let equal = |found: Choice, hash: &[u8; 32]| found | hash.ct_eq(&given);
-        Ok(known.iter().fold(Choice::from(0), equal).into())
+        // All are compared, so that the time tells nothing of the others.
+        let equal = known.iter().fold(None, |found, known| {
+            let is_it: bool = known.hash.ct_eq(&given).into();
+            if is_it { Some(known) } else { found }
+        });
+        Ok(equal.map(|known| Actor(known.name.clone())))
     }
 }
 
 /// Lets a request through that carries a known token, or goes to an open path.
 pub(super) async fn check(
     State(control): State<Arc<Control>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if !OPEN.contains(&request.uri().path()) {
-        match is_known(&control, request.headers()).await {
-            Ok(true) => {}
-            Ok(false) => return refused(request.headers()).into_response(),
+        match actor(&control, request.headers()).await {
+            Ok(Some(actor)) => {
+                request.extensions_mut().insert(actor);
+            }
+            Ok(None) => return refused(request.headers()).into_response(),
             Err(refusal) => return refusal.into_response(),
         }
     }
     next.run(request).await
 }
 
-async fn is_known(control: &Control, headers: &HeaderMap) -> Result<bool, Refusal> {
+async fn actor(control: &Control, headers: &HeaderMap) -> Result<Option<Actor>, Refusal> {
     match bearer(headers) {
-        Some(token) => control.tokens.knows(token, control).await,
-        None => Ok(false),
+        Some(token) => control.tokens.holder(token, control).await,
+        None => Ok(None),
     }
 }
 

@@ -5,12 +5,15 @@
 //! run on blocking threads; reads of the newest events come from memory at once. At most
 //! [`BATCHES_MAX`] batches are on their way to the disk; what comes meanwhile waits in the engine.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchhook_core::delivery::{Failure, OutcomeKind};
+use switchhook_core::breaker::Change;
+use switchhook_core::delivery::{DeliveryKey, Failure, OutcomeKind, Place};
 use switchhook_core::engine::{
-    Command, Engine, Judged, LaneId, Outcome, ReadDue, ReadLog, Start, Ticket,
+    Command, Engine, Judged, Known, LaneId, Located, Move, Operator, Outcome, ReadDue, ReadLog,
+    Start, Ticket,
 };
 use switchhook_core::event::Event;
 use switchhook_core::id::Offset;
@@ -40,15 +43,51 @@ pub(super) enum Message {
         rebased: bool,
         receipt: Result<Receipt, Error>,
     },
+    /// A plan is to come into force.
     Plan {
         plan: Arc<Plan>,
-        recovered: recover::All,
         done: oneshot::Sender<()>,
     },
+    /// What the store knows for the plan that comes next.
+    Known(Result<Known, Error>),
     RowsChanged(Arc<str>),
+    Operation(Operation),
+    Locate(Arc<Event>, oneshot::Sender<BTreeMap<Arc<str>, Located>>),
     ClockWentBack,
     Snapshot(oneshot::Sender<Snapshot>),
     Drain(oneshot::Sender<()>),
+}
+
+/// What people do.
+pub(super) enum Operation {
+    Pause(Arc<str>, bool),
+    Discarded(Vec<(DeliveryKey, Place)>),
+    Skip(Arc<str>, u16, Offset),
+    SecretChanged(Arc<str>),
+    Breaker {
+        endpoint: Arc<str>,
+        wish: Operator,
+        reason: Option<Arc<str>>,
+        done: oneshot::Sender<Option<Change>>,
+    },
+    Moves {
+        carry_out: bool,
+        done: oneshot::Sender<Vec<Move>>,
+    },
+}
+
+impl Operation {
+    /// The same once more, where that does no harm and what the store said may be older.
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::Pause(subscription, paused) => Some(Self::Pause(subscription.clone(), *paused)),
+            Self::Discarded(letters) => Some(Self::Discarded(letters.clone())),
+            Self::Skip(subscription, partition, to) => {
+                Some(Self::Skip(subscription.clone(), *partition, *to))
+            }
+            Self::SecretChanged(_) | Self::Breaker { .. } | Self::Moves { .. } => None,
+        }
+    }
 }
 
 pub(super) struct Driver {
@@ -61,6 +100,13 @@ pub(super) struct Driver {
     /// The clock went back, perhaps while the process was not running: no row may wait longer than it was
     /// meant to. Goes with the next batch, so that no record from before is written after it.
     rebase: bool,
+    /// The plan in force.
+    plan: Arc<Plan>,
+    /// Plans that are to come into force, and whether the store is being asked for the first of them.
+    next: VecDeque<(Arc<Plan>, oneshot::Sender<()>)>,
+    recovering: bool,
+    /// What people did since then: the store may have been read before, so it is done once more after it.
+    meanwhile: Vec<Operation>,
     /// Plans that are in force but whose cursors are not on disk yet: answered when this batch is.
     planned: Vec<(Option<u64>, oneshot::Sender<()>)>,
     drained: Option<oneshot::Sender<()>>,
@@ -79,7 +125,8 @@ impl Driver {
             .tail()
             .on_append(Box::new(move || wake.notify_one()));
         let end = parts.store.tail().end();
-        let engine = Engine::new(&Plan::default(), &recover::All::new(), end);
+        let now = parts.clock.now();
+        let engine = Engine::new(&Plan::default(), &Known::default(), end, now);
         Self {
             parts,
             engine,
@@ -88,6 +135,10 @@ impl Driver {
             appended,
             on_the_way: 0,
             rebase: true,
+            plan: Arc::default(),
+            next: VecDeque::new(),
+            recovering: false,
+            meanwhile: Vec::new(),
             planned: vec![],
             drained: None,
         }
@@ -99,6 +150,8 @@ impl Driver {
         loop {
             let appended = self.appended.clone();
             tokio::select! {
+                // What people said comes before what came in after it.
+                biased;
                 _ = inbox.recv_many(&mut messages, MESSAGES_MAX) => {}
                 () = appended.notified() => {}
                 () = tokio::time::sleep(self.sleep()) => {}
@@ -115,6 +168,7 @@ impl Driver {
                 self.carry_out(command);
             }
             self.commit();
+            self.prepare_the_next_plan();
             if self.is_drained() {
                 if let Some(done) = self.drained.take() {
                     let _gone = done.send(());
@@ -152,36 +206,113 @@ impl Driver {
                 receipt?;
                 self.committed(number, rebased);
             }
-            Message::Plan {
-                plan,
-                recovered,
-                done,
-            } => {
-                self.engine.handle_end(self.parts.store.tail().end());
-                self.engine.handle_plan(&plan, &recovered);
-                self.planned.push((None, done));
-            }
+            Message::Plan { plan, done } => self.next.push_back((plan, done)),
+            Message::Known(known) => self.adopt(&known?),
             Message::RowsChanged(subscription) => self.engine.handle_rows_changed(&subscription),
             Message::ClockWentBack => self.rebase = true,
             Message::Snapshot(done) => {
-                let in_flight = self
-                    .engine
-                    .in_flight_by_endpoint()
-                    .map(|(n, c)| (n.clone(), c))
-                    .collect();
-                let cursors = self
-                    .engine
-                    .cursors()
-                    .map(|(n, at)| (n.clone(), at))
-                    .collect();
-                let _gone = done.send(Snapshot { in_flight, cursors });
+                let now = self.parts.clock.now();
+                let _gone = done.send(Snapshot {
+                    endpoints: self.engine.endpoints(now).collect(),
+                    lanes: self.engine.lanes().collect(),
+                });
+            }
+            Message::Locate(event, done) => {
+                let _gone = done.send(self.engine.locate(&event));
             }
             Message::Drain(done) => {
                 self.engine.drain();
                 self.drained = Some(done);
             }
+            Message::Operation(operation) => self.operate(operation),
         }
         Ok(())
+    }
+
+    fn operate(&mut self, operation: Operation) {
+        if self.recovering {
+            self.meanwhile.extend(operation.again());
+        }
+        let now = self.parts.clock.now();
+        match operation {
+            Operation::Pause(subscription, paused) => {
+                self.engine.handle_pause(&subscription, paused);
+            }
+            Operation::Discarded(letters) => {
+                for (delivery, place) in letters {
+                    self.engine.handle_discarded(&delivery, place, now);
+                }
+            }
+            Operation::Skip(subscription, partition, to) => {
+                self.engine.handle_skip(&subscription, partition, to, now);
+            }
+            Operation::SecretChanged(name) => self.engine.handle_secret_changed(&name, now),
+            Operation::Breaker {
+                endpoint,
+                wish,
+                reason,
+                done,
+            } => {
+                let change = self.engine.handle_operator(&endpoint, wish, reason, now);
+                let _gone = done.send(change);
+            }
+            Operation::Moves { carry_out, done } => {
+                let moves = self.engine.moves(now);
+                if carry_out {
+                    self.engine.handle_assign(now);
+                }
+                let _gone = done.send(moves);
+            }
+        }
+    }
+
+    /// Asks the store for what the next plan needs. Where the engine cannot go on with it, everything under way ends
+    /// first.
+    fn prepare_the_next_plan(&mut self) {
+        let Some((plan, _)) = self.next.front() else {
+            return;
+        };
+        if self.recovering {
+            return;
+        }
+        if !self.engine.can_go_on_with(plan) {
+            self.engine.drain();
+            if !self.engine.is_quiet() || self.on_the_way > 0 {
+                return;
+            }
+        }
+        self.recovering = true;
+        let plan = plan.clone();
+        self.in_background(move |store| Message::Known(recover::all(store, &plan)));
+    }
+
+    /// Puts the next plan in force.
+    fn adopt(&mut self, known: &Known) {
+        self.recovering = false;
+        let Some((plan, done)) = self.next.pop_front() else {
+            return;
+        };
+        let goes_on = self.engine.can_go_on_with(&plan);
+        if !goes_on && !self.engine.is_quiet() {
+            // Somebody did something meanwhile: it goes to the disk first, and what is known is read again.
+            self.next.push_front((plan, done));
+            return;
+        }
+        let now = self.parts.clock.now();
+        self.engine.handle_end(self.parts.store.tail().end());
+        if goes_on {
+            self.engine.handle_plan(&plan, known, now);
+        } else {
+            self.engine.handle_restart(&plan, known, now);
+            if self.drained.is_some() {
+                self.engine.drain();
+            }
+        }
+        for operation in std::mem::take(&mut self.meanwhile) {
+            self.operate(operation);
+        }
+        self.plan = plan;
+        self.planned.push((None, done));
     }
 
     fn tell(&self, judged: Judged, now: UnixMs) {
@@ -243,7 +374,13 @@ impl Driver {
             };
             Message::Due(
                 read.lane,
-                store.due(&read.subscription, read.until, &read.skip, limit),
+                store.due(
+                    &read.subscription,
+                    read.partition,
+                    read.until,
+                    &read.skip,
+                    limit,
+                ),
             )
         });
     }
@@ -266,13 +403,8 @@ impl Driver {
             answer(ready);
         }
         if rebased {
-            let names: Vec<Arc<str>> = self
-                .engine
-                .cursors()
-                .map(|(name, _)| name.clone())
-                .collect();
-            for name in names {
-                self.engine.handle_rows_changed(&name);
+            for name in self.plan.subscriptions.keys() {
+                self.engine.handle_rows_changed(name);
             }
         }
     }

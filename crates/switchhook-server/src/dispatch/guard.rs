@@ -23,17 +23,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ProtocolVersion};
 use switchhook_core::delivery::Failure;
-use switchhook_core::endpoint::Endpoint;
 use switchhook_core::guard::{check_address, check_plain_address};
+use switchhook_core::secret::SecretError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
+
+use super::tls::{self, Terms, Trust};
 
 /// Addresses of one host that are tried at most; a name with more is not served better by trying them all.
 const ADDRESSES_MAX: usize = 8;
@@ -77,6 +79,11 @@ impl Fault {
             failure,
             text: text.into(),
         }
+    }
+
+    /// A secret that could not be had. Its text names it.
+    pub(super) fn of_secret(error: SecretError) -> Self {
+        Self::new(Failure::Secret, error.to_string())
     }
 }
 
@@ -142,54 +149,29 @@ pub struct Steps {
 /// Makes connections.
 pub struct Guard {
     resolver: Arc<dyn Resolve>,
-    tls: TlsConnector,
+    trust: Arc<Trust>,
     own: Arc<ArcSwap<Vec<SocketAddr>>>,
     times: Times,
 }
 
-/// What one endpoint's connections are made to, worked out once.
-#[derive(Debug, Clone)]
+/// What connections are made to, worked out once.
+#[derive(Clone)]
 pub struct Target {
     host: Host,
     port: u16,
-    /// The name that the certificate must have; `None` for plain HTTP.
-    tls_name: Option<ServerName<'static>>,
+    /// `None` for plain HTTP.
+    tls: Option<Tls>,
     allow: Vec<IpNet>,
 }
 
-impl Target {
-    /// The target of `endpoint`.
-    ///
-    /// # Errors
-    /// When its URL has no host or port, or a host that no certificate can have.
-    pub fn of(endpoint: &Endpoint) -> Result<Self, Fault> {
-        let unusable = |what: &str| {
-            Fault::new(
-                Failure::Blocked,
-                format!("the endpoint's URL has no usable {what}"),
-            )
-        };
-        let url: &Url = &endpoint.url;
-        let host = url.host().ok_or_else(|| unusable("host"))?.to_owned();
-        let port = url
-            .port_or_known_default()
-            .ok_or_else(|| unusable("port"))?;
-        let tls_name = match (url.scheme(), &host) {
-            ("http", _) => None,
-            (_, Host::Domain(name)) => {
-                Some(ServerName::try_from(name.clone()).map_err(|_| unusable("host"))?)
-            }
-            (_, Host::Ipv4(ip)) => Some(ServerName::from(IpAddr::V4(*ip))),
-            (_, Host::Ipv6(ip)) => Some(ServerName::from(IpAddr::V6(*ip))),
-        };
-        Ok(Self {
-            host,
-            port,
-            tls_name,
-            allow: endpoint.allow_private.clone(),
-        })
-    }
+#[derive(Clone)]
+struct Tls {
+    /// The name that the certificate must have; from the URL, always.
+    name: ServerName<'static>,
+    config: Arc<ClientConfig>,
+}
 
+impl Target {
     /// The host as people write it.
     #[must_use]
     pub fn host(&self) -> &Host {
@@ -197,7 +179,7 @@ impl Target {
     }
 
     fn judge(&self, address: IpAddr) -> Result<(), switchhook_core::guard::Blocked> {
-        match self.tls_name {
+        match self.tls {
             Some(_) => check_address(address, &self.allow),
             None => check_plain_address(address, &self.allow),
         }
@@ -212,20 +194,56 @@ impl Target {
 }
 
 impl Guard {
-    /// Resolves with `resolver`, and trusts the certificates that `tls` trusts. `own` are the listeners of the gateway.
+    /// Resolves with `resolver`, and trusts what `trust` says. `own` are the listeners of the gateway.
     #[must_use]
     pub fn new(
         resolver: Arc<dyn Resolve>,
-        tls: Arc<ClientConfig>,
+        trust: Arc<Trust>,
         own: Arc<ArcSwap<Vec<SocketAddr>>>,
         times: Times,
     ) -> Self {
         Self {
             resolver,
-            tls: TlsConnector::from(tls),
+            trust,
             own,
             times,
         }
+    }
+
+    /// The target of `url`, whose addresses `allow` may permit, on the TLS terms of its endpoint.
+    ///
+    /// # Errors
+    /// When the URL has no host or port, or a host that no certificate can have; or when the terms cannot be kept.
+    pub(super) fn target(
+        &self,
+        url: &Url,
+        allow: &[IpNet],
+        terms: Option<&Terms>,
+    ) -> Result<Target, Fault> {
+        let unusable =
+            |what: &str| Fault::new(Failure::Blocked, format!("the URL has no usable {what}"));
+        let host = url.host().ok_or_else(|| unusable("host"))?.to_owned();
+        let port = url
+            .port_or_known_default()
+            .ok_or_else(|| unusable("port"))?;
+        let name = match (url.scheme(), &host) {
+            ("http", _) => None,
+            (_, Host::Domain(name)) => {
+                Some(ServerName::try_from(name.clone()).map_err(|_| unusable("host"))?)
+            }
+            (_, Host::Ipv4(ip)) => Some(ServerName::from(IpAddr::V4(*ip))),
+            (_, Host::Ipv6(ip)) => Some(ServerName::from(IpAddr::V6(*ip))),
+        };
+        let tls = name.map(|name| {
+            let config = self.trust.config(terms)?;
+            Ok(Tls { name, config })
+        });
+        Ok(Target {
+            host,
+            port,
+            tls: tls.transpose()?,
+            allow: allow.to_vec(),
+        })
     }
 
     /// Connects to the first address of `target` that is allowed and takes the connection. What was done, also before a
@@ -333,11 +351,12 @@ impl Guard {
         stream: TcpStream,
         steps: &mut Steps,
     ) -> Result<Box<dyn Socket>, Fault> {
-        let Some(name) = &target.tls_name else {
+        let Some(Tls { name, config }) = &target.tls else {
             return Ok(Box::new(stream));
         };
         let began = Instant::now();
-        match timeout(self.times.tls, self.tls.connect(name.clone(), stream)).await {
+        let connector = TlsConnector::from(Arc::clone(config));
+        match timeout(self.times.tls, connector.connect(name.clone(), stream)).await {
             Ok(Ok(stream)) => {
                 steps.tls = Some(began.elapsed());
                 steps.tls_version = match stream.get_ref().1.protocol_version() {
@@ -350,7 +369,11 @@ impl Guard {
             }
             Ok(Err(error)) => Err(Fault::new(
                 Failure::Tls,
-                format!("the TLS handshake with {} failed: {error}", target.host),
+                format!(
+                    "the TLS handshake with {} failed: {}",
+                    target.host,
+                    tls::reason(&error)
+                ),
             )),
             Err(_) => {
                 let ms = self.times.tls.as_millis();
@@ -378,28 +401,4 @@ fn unreachable(target: &Target) -> String {
 fn blocked(target: &Target, address: SocketAddr, reason: &str) -> Fault {
     tracing::warn!(host = %target.host, %address, reason, "address refused by the guard");
     Fault::new(Failure::Blocked, unreachable(target))
-}
-
-/// The TLS configuration of all outgoing connections: TLS 1.2 or later, the certificates that the machine trusts and
-/// `more` besides. There is no way to switch the verification off (SEC-15).
-///
-/// # Errors
-/// When a certificate in `more` is no certificate.
-pub fn tls_config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        tracing::warn!(%error, "trusted certificates of this machine could not be read");
-    }
-    roots.add_parsable_certificates(native.certs);
-    for certificate in more {
-        roots.add(certificate.clone())?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
 }

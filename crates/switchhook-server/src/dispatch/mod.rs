@@ -4,15 +4,25 @@
 //! through [`transport`], through [`guard`]. [`Handle`] is how the rest of the gateway talks to the loop.
 
 pub mod attempt;
+mod auth;
+mod body;
 mod driver;
+mod flight;
 pub mod guard;
+mod keys;
 mod recover;
+mod shelf;
+pub mod tls;
+mod token;
 pub mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use switchhook_core::engine::Judged;
+use switchhook_core::breaker::Change;
+use switchhook_core::delivery::{DeliveryKey, Place};
+use switchhook_core::engine::{EndpointNow, Judged, LaneNow, Located, Move, Operator};
+use switchhook_core::event::Event;
 use switchhook_core::id::Offset;
 use switchhook_core::plan::Plan;
 use switchhook_core::time::UnixMs;
@@ -21,7 +31,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::clock::Clock;
 use attempt::Sender;
-use driver::{Driver, Message};
+use driver::{Driver, Message, Operation};
 
 /// Is told of every attempt after it was judged. Must be cheap and must not block.
 pub trait Observer: Send + Sync + 'static {
@@ -37,16 +47,37 @@ const LIVE_CAPACITY: usize = 1_024;
 pub struct Handle {
     messages: mpsc::UnboundedSender<Message>,
     live: broadcast::Sender<Arc<Judged>>,
-    store: Arc<dyn Store>,
 }
 
 /// Where dispatch stands.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
+    /// The endpoints of the plan.
+    pub endpoints: Vec<EndpointNow>,
+    /// The partitions of the subscriptions of the plan.
+    pub lanes: Vec<LaneNow>,
+}
+
+impl Snapshot {
     /// Requests under way, by endpoint.
-    pub in_flight: BTreeMap<Arc<str>, usize>,
-    /// Committed offset of each subscription.
-    pub cursors: BTreeMap<Arc<str>, Offset>,
+    pub fn in_flight(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        self.endpoints
+            .iter()
+            .map(|endpoint| (&endpoint.endpoint, endpoint.in_flight))
+    }
+
+    /// Committed offset of each subscription: the lowest of its partitions.
+    #[must_use]
+    pub fn cursors(&self) -> BTreeMap<Arc<str>, Offset> {
+        let mut cursors = BTreeMap::new();
+        for lane in &self.lanes {
+            let lowest = cursors
+                .entry(lane.subscription.clone())
+                .or_insert(lane.cursor);
+            *lowest = lane.cursor.min(*lowest);
+        }
+        cursors
+    }
 }
 
 /// Dispatch has stopped: the store failed, or the gateway is shutting down.
@@ -85,47 +116,107 @@ pub async fn start(parts: Parts, plan: Arc<Plan>) -> Result<Handle, Stopped> {
     let handle = Handle {
         messages: messages.clone(),
         live: live.clone(),
-        store: parts.store.clone(),
     };
-    let recovered = handle.recover(plan.clone()).await?;
     let driver = Driver::new(parts, messages, live);
     tokio::spawn(driver.run(inbox));
-    handle.adopt(plan, recovered).await?;
+    handle.replan(plan).await?;
     Ok(handle)
 }
 
 impl Handle {
-    /// Puts a new plan in force. Returns once the cursors of new subscriptions are on disk.
+    /// Puts a new plan in force. Returns once the cursors of new subscriptions are on disk. Where the order or the
+    /// partitions of a subscription change, all requests under way end first, and none is started meanwhile.
     ///
     /// # Errors
     /// When the store fails or dispatch has stopped.
     pub async fn replan(&self, plan: Arc<Plan>) -> Result<(), Stopped> {
-        let recovered = self.recover(plan.clone()).await?;
-        self.adopt(plan, recovered).await
-    }
-
-    async fn recover(&self, plan: Arc<Plan>) -> Result<recover::All, Stopped> {
-        let store = self.store.clone();
-        tokio::task::spawn_blocking(move || recover::all(&*store, &plan))
-            .await
-            .map_err(|_| Stopped::Closed)?
-            .map_err(Stopped::Store)
-    }
-
-    async fn adopt(&self, plan: Arc<Plan>, recovered: recover::All) -> Result<(), Stopped> {
-        let (done, answer) = oneshot::channel();
-        self.send(Message::Plan {
-            plan,
-            recovered,
-            done,
-        })?;
-        answer.await.map_err(|_| Stopped::Closed)
+        self.ask(|done| Message::Plan { plan, done }).await
     }
 
     /// Rows of this subscription were written by someone else: look at them at once.
     pub fn rows_changed(&self, subscription: &Arc<str>) {
         // When dispatch has stopped there is nobody to tell, and the rows are found at the next start.
         let _stopped = self.send(Message::RowsChanged(subscription.clone()));
+    }
+
+    /// A subscription was stopped by a person, or goes on.
+    pub fn pause(&self, subscription: &Arc<str>, paused: bool) {
+        let _stopped = self.send(Message::Operation(Operation::Pause(
+            subscription.clone(),
+            paused,
+        )));
+    }
+
+    /// These dead letters are no more; some may have halted their key.
+    pub fn discarded(&self, letters: Vec<(DeliveryKey, Place)>) {
+        let _stopped = self.send(Message::Operation(Operation::Discarded(letters)));
+    }
+
+    /// Passes over what lies before `to` in a partition, but for what is under way or has a row.
+    pub fn skip(&self, subscription: &Arc<str>, partition: u16, to: Offset) {
+        let _stopped = self.send(Message::Operation(Operation::Skip(
+            subscription.clone(),
+            partition,
+            to,
+        )));
+    }
+
+    /// A secret has a new value.
+    pub fn secret_changed(&self, name: &str) {
+        let _stopped = self.send(Message::Operation(Operation::SecretChanged(name.into())));
+    }
+
+    /// Opens or closes the breaker of an endpoint by hand; what changed, if anything did. Returns once that is on
+    /// its way to the disk, not before it is there.
+    ///
+    /// # Errors
+    /// When dispatch has stopped.
+    pub async fn operate(
+        &self,
+        endpoint: &str,
+        wish: Operator,
+        reason: Option<Arc<str>>,
+    ) -> Result<Option<Change>, Stopped> {
+        let endpoint = endpoint.into();
+        self.operation(|done| Operation::Breaker {
+            endpoint,
+            wish,
+            reason,
+            done,
+        })
+        .await
+    }
+
+    /// Partitions that would change hands if they were assigned now.
+    ///
+    /// # Errors
+    /// When dispatch has stopped.
+    pub async fn moves(&self) -> Result<Vec<Move>, Stopped> {
+        self.operation(|done| Operation::Moves {
+            carry_out: false,
+            done,
+        })
+        .await
+    }
+
+    /// Assigns partitions now; those that changed hands.
+    ///
+    /// # Errors
+    /// When dispatch has stopped.
+    pub async fn assign(&self) -> Result<Vec<Move>, Stopped> {
+        self.operation(|done| Operation::Moves {
+            carry_out: true,
+            done,
+        })
+        .await
+    }
+
+    /// Where the delivery of an event is in each subscription, as far as dispatch knows.
+    ///
+    /// # Errors
+    /// When dispatch has stopped.
+    pub async fn locate(&self, event: Arc<Event>) -> Result<BTreeMap<Arc<str>, Located>, Stopped> {
+        self.ask(|done| Message::Locate(event, done)).await
     }
 
     /// The wall clock went back: from now on no row waits longer than it was meant to.
@@ -138,9 +229,7 @@ impl Handle {
     /// # Errors
     /// When dispatch has stopped.
     pub async fn snapshot(&self) -> Result<Snapshot, Stopped> {
-        let (done, answer) = oneshot::channel();
-        self.send(Message::Snapshot(done))?;
-        answer.await.map_err(|_| Stopped::Closed)
+        self.ask(Message::Snapshot).await
     }
 
     /// Judged attempts from now on. One who reads too slowly misses some and is told how many.
@@ -154,8 +243,23 @@ impl Handle {
     /// # Errors
     /// When the store fails or dispatch has stopped.
     pub async fn drain(&self) -> Result<(), Stopped> {
+        self.ask(Message::Drain).await
+    }
+
+    async fn operation<T>(
+        &self,
+        operation: impl FnOnce(oneshot::Sender<T>) -> Operation,
+    ) -> Result<T, Stopped> {
+        self.ask(|done| Message::Operation(operation(done))).await
+    }
+
+    /// Sends a message and waits for the answer to it.
+    async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<T, Stopped> {
         let (done, answer) = oneshot::channel();
-        self.send(Message::Drain(done))?;
+        self.send(message(done))?;
         answer.await.map_err(|_| Stopped::Closed)
     }
 

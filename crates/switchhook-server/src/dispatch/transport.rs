@@ -2,7 +2,8 @@
 //!
 //! Each endpoint has a [`Channel`] of its own with its own idle connections. They are never shared: a connection that one
 //! endpoint's allow list permitted must not serve another endpoint with a stricter one. A changed endpoint gets a new
-//! channel. No redirect is followed, no proxy, cookie or compression is known (SEC-12).
+//! channel, and so does one whose certificates or keys have changed (see [`super::tls`]): a connection made under an old
+//! identity is not used again. No redirect is followed, no proxy, cookie or compression is known (SEC-12).
 //!
 //! It is our own small pool on hyper's connections, not a ready-made client, for three things: a connection's owner,
 //! the exact kind of every failure, and no shared lock between endpoints.
@@ -13,6 +14,7 @@
 
 #[cfg(test)]
 pub(super) mod lab;
+mod once;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -29,13 +31,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
 use switchhook_core::delivery::Failure;
 use switchhook_core::endpoint::Endpoint;
 use tokio::time::{Instant, timeout, timeout_at};
-use url::Position;
+use url::{Position, Url};
 
 pub use self::probe::Probed;
 use super::guard::{Fault, Guard, Steps, Target};
+use super::tls::Terms;
+use crate::secrets::Secrets;
 
 /// Largest head of an answer, in bytes (SEC-12).
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -60,22 +65,26 @@ pub struct Answer {
     pub version: Version,
     /// Its headers.
     pub headers: HeaderMap,
-    /// The first [`EXCERPT_BYTES_MAX`] bytes of its body.
+    /// The start of its body: [`EXCERPT_BYTES_MAX`] bytes for people; all of it, where it was asked for.
     pub excerpt: Vec<u8>,
 }
 
 /// Sends requests to endpoints.
 pub struct Transport {
     guard: Guard,
+    secrets: Arc<Secrets>,
     channels: RwLock<HashMap<Arc<str>, Arc<Channel>>>,
 }
 
 /// The way to one endpoint.
 struct Channel {
-    endpoint: Arc<Endpoint>,
+    url: Url,
+    allow: Vec<IpNet>,
+    terms: Option<Terms>,
     target: Target,
     path: Uri,
     host: HeaderValue,
+    idle_max: usize,
     /// Oldest first.
     idle: Mutex<Vec<Idle>>,
 }
@@ -88,11 +97,12 @@ struct Idle {
 type Sending = SendRequest<Full<Bytes>>;
 
 impl Transport {
-    /// Connects through `guard`. Must be called inside a runtime, where it closes idle connections in the background.
+    /// Connects through `guard`, with certificates and keys from `secrets`. Must be called inside a runtime, where it closes idle connections in the background.
     #[must_use]
-    pub fn new(guard: Guard) -> Arc<Self> {
+    pub fn new(guard: Guard, secrets: Arc<Secrets>) -> Arc<Self> {
         let transport = Arc::new(Self {
             guard,
+            secrets,
             channels: RwLock::default(),
         });
         tokio::spawn(sweep(Arc::downgrade(&transport)));
@@ -118,15 +128,16 @@ impl Transport {
             .unwrap_or_else(|_| Err(channel.late()))
     }
 
-    fn channel(&self, endpoint: &Arc<Endpoint>) -> Result<Arc<Channel>, Fault> {
+    fn channel(&self, endpoint: &Endpoint) -> Result<Arc<Channel>, Fault> {
+        let terms = Terms::read(&endpoint.tls, &*self.secrets)?;
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(&endpoint.name)
-            && channel.leads_to(endpoint)
+            && channel.leads_to(endpoint, terms.as_ref())
         {
             return Ok(Arc::clone(channel));
         }
         drop(channels);
-        let channel = Arc::new(Channel::new(endpoint)?);
+        let channel = Arc::new(Channel::to_endpoint(&self.guard, endpoint, terms)?);
         let mut channels = self
             .channels
             .write()
@@ -165,12 +176,24 @@ impl Idle {
 }
 
 impl Channel {
-    fn new(endpoint: &Arc<Endpoint>) -> Result<Self, Fault> {
-        let url = &endpoint.url;
+    fn to_endpoint(
+        guard: &Guard,
+        endpoint: &Endpoint,
+        terms: Option<Terms>,
+    ) -> Result<Self, Fault> {
+        let channel = Self::new(guard, &endpoint.url, &endpoint.allow_private, terms)?;
+        Ok(Self {
+            idle_max: usize::from(endpoint.concurrency),
+            ..channel
+        })
+    }
+
+    /// One that keeps no connection.
+    fn new(guard: &Guard, url: &Url, allow: &[IpNet], terms: Option<Terms>) -> Result<Self, Fault> {
         let unusable = |_| {
             Fault::new(
                 Failure::Protocol,
-                "the endpoint's URL cannot be written into a request",
+                "the URL cannot be written into a request",
             )
         };
         let path = url[Position::BeforePath..Position::AfterQuery]
@@ -178,23 +201,24 @@ impl Channel {
             .map_err(|_| unusable(()))?;
         let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort])
             .map_err(|_| unusable(()))?;
-        let target = Target::of(endpoint)?;
         Ok(Self {
-            endpoint: Arc::clone(endpoint),
-            target,
+            target: guard.target(url, allow, terms.as_ref())?,
+            url: url.clone(),
+            allow: allow.to_vec(),
+            terms,
             path,
             host,
+            idle_max: 0,
             idle: Mutex::default(),
         })
     }
 
     /// Whether its connections may be used for `endpoint`: another plan may define it anew, the same or not.
-    fn leads_to(&self, endpoint: &Arc<Endpoint>) -> bool {
-        let own = &self.endpoint;
-        Arc::ptr_eq(own, endpoint)
-            || (own.url == endpoint.url
-                && own.allow_private == endpoint.allow_private
-                && own.concurrency == endpoint.concurrency)
+    fn leads_to(&self, endpoint: &Endpoint, terms: Option<&Terms>) -> bool {
+        self.url == endpoint.url
+            && self.allow == endpoint.allow_private
+            && self.idle_max == usize::from(endpoint.concurrency)
+            && self.terms.as_ref() == terms
     }
 
     fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
@@ -259,7 +283,7 @@ impl Channel {
 
     fn put_idle(&self, connection: Sending) {
         let mut idle = self.idle();
-        if !connection.is_closed() && idle.len() < usize::from(self.endpoint.concurrency) {
+        if !connection.is_closed() && idle.len() < self.idle_max {
             idle.push(Idle {
                 connection,
                 since: Instant::now(),
@@ -279,11 +303,25 @@ impl Channel {
         Ok(sending)
     }
 
+    /// Reads the answer and keeps the connection, if it is good for another request.
     async fn finish(
         &self,
         connection: Sending,
         answer: Response<Incoming>,
     ) -> Result<Answer, Fault> {
+        let (answer, is_whole) = self.read(answer, EXCERPT_BYTES_MAX).await?;
+        if is_whole {
+            self.put_idle(connection);
+        }
+        Ok(answer)
+    }
+
+    /// Reads the answer, of its body at most [`BODY_BYTES_MAX`], and says whether that was all. Keeps `bytes_max` of it.
+    async fn read(
+        &self,
+        answer: Response<Incoming>,
+        bytes_max: usize,
+    ) -> Result<(Answer, bool), Fault> {
         let (head, mut body) = answer.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let text = format!(
@@ -302,17 +340,15 @@ impl Channel {
                 continue;
             };
             read += data.len();
-            excerpt.extend(data.iter().take(EXCERPT_BYTES_MAX - excerpt.len()));
+            excerpt.extend(data.iter().take(bytes_max - excerpt.len()));
         }
-        if read <= BODY_BYTES_MAX {
-            self.put_idle(connection);
-        }
-        Ok(Answer {
+        let answer = Answer {
             status: head.status,
             version: head.version,
             headers: head.headers,
             excerpt,
-        })
+        };
+        Ok((answer, read <= BODY_BYTES_MAX))
     }
 
     /// What an error of the connection means.

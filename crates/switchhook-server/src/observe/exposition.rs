@@ -1,5 +1,6 @@
 //! `/metrics`: every metric's name, help and labels, and nowhere else.
 //!
+//! What stands and moves now (endpoints, cursors, jobs, alerts) is in `flow`.
 //! The text is made anew for each scrape from the meters and a [`Reading`]; nothing is registered ahead. Conventions
 //! (`facts`, ux section 7): prefix `switchhook_`, base units, few labels. Label values are configured names, words of
 //! our own tables, or `other`; never an id, a URL, a key or an event type.
@@ -45,22 +46,26 @@ pub(super) fn text(scrape: Scrape, process: Process) -> String {
 }
 
 /// A metric that is being written.
-struct Family<'a>(MetricEncoder<'a>);
+pub(super) struct Family<'a>(MetricEncoder<'a>);
 
-type Labels<'l> = [(&'l str, &'l str)];
+pub(super) type Labels<'l> = [(&'l str, &'l str)];
 
 impl Family<'_> {
-    fn count(&mut self, labels: &Labels<'_>, value: u64) -> fmt::Result {
+    pub(super) fn count(&mut self, labels: &Labels<'_>, value: u64) -> fmt::Result {
         self.0
             .encode_family(&labels)?
             .encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    fn gauge(&mut self, labels: &Labels<'_>, value: u64) -> fmt::Result {
+    pub(super) fn total(&mut self, value: u64) -> fmt::Result {
+        self.0.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    pub(super) fn gauge(&mut self, labels: &Labels<'_>, value: u64) -> fmt::Result {
         self.0.encode_family(&labels)?.encode_gauge(&value)
     }
 
-    fn only(&mut self, value: u64) -> fmt::Result {
+    pub(super) fn only(&mut self, value: u64) -> fmt::Result {
         self.0.encode_gauge(&value)
     }
 
@@ -79,7 +84,7 @@ impl Family<'_> {
     }
 }
 
-fn counter<'e>(
+pub(super) fn counter<'e>(
     to: &'e mut DescriptorEncoder<'_>,
     name: &'e str,
     help: &str,
@@ -88,7 +93,7 @@ fn counter<'e>(
         .map(Family)
 }
 
-fn gauge<'e>(
+pub(super) fn gauge<'e>(
     to: &'e mut DescriptorEncoder<'_>,
     name: &'e str,
     help: &str,
@@ -113,6 +118,9 @@ impl Collector for Scrape {
         self.deliveries(&mut to)?;
         self.attempts(&mut to)?;
         self.backlog(&mut to)?;
+        self.endpoints(&mut to)?;
+        self.cursors(&mut to)?;
+        self.background(&mut to)?;
         self.store(&mut to)
     }
 }
@@ -237,17 +245,6 @@ impl Scrape {
         for (endpoint, meter) in endpoints.all() {
             delay.histogram(&[("endpoint", endpoint)], &meter.retry_delay)?;
         }
-        let mut in_flight = gauge(to, "attempts_in_flight", "Requests under way")?;
-        for (endpoint, _) in endpoints.configured() {
-            let count = self
-                .reading
-                .snapshot
-                .in_flight
-                .get(endpoint)
-                .copied()
-                .unwrap_or(0);
-            in_flight.gauge(&[("endpoint", endpoint)], count as u64)?;
-        }
         Ok(())
     }
 
@@ -265,17 +262,6 @@ impl Scrape {
         });
         for ((subscription, state), count) in grouped(subscriptions, states) {
             queue.gauge(&[("subscription", subscription), ("state", state)], count)?;
-        }
-        let mut lag = gauge(
-            to,
-            "lag_events",
-            "Events in the log that the subscription has not settled",
-        )?;
-        for (subscription, _) in subscriptions.configured() {
-            lag.gauge(
-                &[("subscription", subscription)],
-                self.reading.lag(subscription),
-            )?;
         }
         let mut dead = gauge(to, "dead_letters_kept", "Dead letters that can be replayed")?;
         let kept = counts

@@ -1,5 +1,8 @@
 //! The figures that people watch: for `GET /v1/stats` and the table of the demo.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use switchhook_core::event::OWN_SOURCE;
 use switchhook_core::time::UnixMs;
 use switchhook_wire::api::time::rfc3339;
@@ -51,13 +54,8 @@ fn totals(meters: &Meters, reading: &Reading) -> TotalStats {
             .sum(),
         dead: counts.dead.values().sum(),
         waiting: counts.waiting.values().sum(),
-        in_flight: snapshot.in_flight.values().map(|count| *count as u64).sum(),
-        lag: snapshot
-            .cursors
-            .keys()
-            .map(|name| reading.lag(name))
-            .max()
-            .unwrap_or(0),
+        in_flight: snapshot.in_flight().map(|(_, count)| count as u64).sum(),
+        lag: reading.lags().into_values().max().unwrap_or(0),
     }
 }
 
@@ -74,30 +72,23 @@ fn endpoints(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowStats> 
             .filter(|((endpoint, _), _)| **endpoint == *name);
         of_it.map(|(_, count)| count).sum()
     };
-    let in_plan = |endpoint: &str| {
-        let to_it = reading
-            .routes
-            .iter()
-            .filter(move |(_, to)| &***to == endpoint);
-        to_it
-            .map(|(subscription, _)| &**subscription)
-            .collect::<Vec<_>>()
-    };
+    let in_flight: BTreeMap<_, _> = reading.snapshot.in_flight().collect();
+    let lags = reading.lags();
     let flow = |(name, meter): (&str, &super::meters::Endpoint)| {
-        let subscriptions = in_plan(name);
+        let subscriptions: Vec<&Arc<str>> = reading.senders(name).collect();
+        let lag = subscriptions
+            .iter()
+            .filter_map(|name| lags.get(*name))
+            .max();
         FlowStats {
             name: name.to_owned(),
             rate_per_second: meter.rate.per_second(now_us),
             p99_ms: meter.recent.p99_ms(now_us),
-            in_flight: reading.snapshot.in_flight.get(name).copied().unwrap_or(0) as u64,
+            in_flight: in_flight.get(&Arc::from(name)).copied().unwrap_or(0) as u64,
             waiting: subscriptions.iter().map(|name| reading.waiting(name)).sum(),
             held: subscriptions.iter().map(|name| reading.held(name)).sum(),
             dead: dead(name),
-            lag: subscriptions
-                .iter()
-                .map(|name| reading.lag(name))
-                .max()
-                .unwrap_or(0),
+            lag: lag.copied().unwrap_or(0),
             delivered: meter.delivered(),
             failed: meter.failed(),
         }
@@ -106,13 +97,14 @@ fn endpoints(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowStats> 
 }
 
 fn subscriptions(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowStats> {
+    let lags = reading.lags();
     let flow = |(name, meter): (&str, &super::meters::Subscription)| FlowStats {
         name: name.to_owned(),
         rate_per_second: meter.rate.per_second(now_us),
         p99_ms: meter.recent.p99_ms(now_us),
         waiting: reading.waiting(name),
         held: reading.held(name),
-        lag: reading.lag(name),
+        lag: lags.get(name).copied().unwrap_or(0),
         delivered: meter.delivered.get(),
         failed: meter.failed.get(),
         ..FlowStats::default()

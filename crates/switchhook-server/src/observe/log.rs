@@ -16,7 +16,12 @@
 //! | `duration_ms`, `next_in_ms`, `ack_us` | spans, in the unit of their name |
 //! | `kind`, `name`, `version` | a resource that was changed |
 //! | `action`, `matched`, `done` | a bulk action on dead letters |
+//! | `from`, `to`, `cause`, `until_in_ms` | a breaker that changed |
+//! | `job`, `state`, `done`, `total` | a job that has ended |
+//! | `figure`, `subject` | an alert that was raised or cleared |
+//! | `secret` | name of a secret that has another value |
 
+use switchhook_core::breaker::{Change, State};
 use switchhook_core::delivery::{DeadReason, OutcomeKind, Verdict};
 use switchhook_core::engine::Judged;
 use switchhook_core::id::DeliveryId;
@@ -83,6 +88,51 @@ pub(crate) fn resource_changed(kind: &str, name: &str, version: Option<u64>) {
 /// A bulk action on dead letters has ended.
 pub(crate) fn bulk(action: &'static str, matched: u64, done: u64) {
     tracing::info!(action, matched, done, "dead letters worked on");
+}
+
+/// The breaker of an endpoint changed. What an endpoint said may hold anything, so the reason is not among the fields.
+pub(super) fn breaker_changed(change: &Change) {
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            tracing::$level!(
+                endpoint = &*change.endpoint,
+                from = change.from.name(),
+                to = change.to.name(),
+                cause = change.cause.name(),
+                until_in_ms = change.until.map(|until| until.since_ms(change.at)),
+                $message
+            )
+        };
+    }
+    match change.to {
+        State::Open => line!(warn, "breaker opened"),
+        State::HalfOpen => line!(info, "breaker half open"),
+        State::Closed => line!(info, "breaker closed"),
+    }
+}
+
+/// A job has ended, whatever the way.
+pub(crate) fn job_ended(job: &str, state: &'static str, done: u64, total: u64) {
+    tracing::info!(job, state, done, total, "job ended");
+}
+
+/// A watched figure went out of bounds, or is back.
+pub(crate) fn alert(figure: &'static str, subject: &str, raised: bool) {
+    if raised {
+        tracing::warn!(figure, subject, "alert raised");
+    } else {
+        tracing::info!(figure, subject, "alert cleared");
+    }
+}
+
+/// A secret has another value.
+pub(crate) fn secret_changed(secret: &str) {
+    tracing::info!(secret, "secret changed");
+}
+
+/// A round of retention has forgotten something.
+pub(crate) fn forgotten(events: u64, dead: u64, bytes: u64) {
+    tracing::info!(events, dead, bytes, "retention has made room");
 }
 
 /// The gateway takes and sends events.

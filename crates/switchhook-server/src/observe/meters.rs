@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use switchhook_core::breaker::{Cause, Change, State};
 use switchhook_core::delivery::{DeadReason, Failure, OutcomeKind, Verdict};
 use switchhook_core::engine::Judged;
 use switchhook_core::event::OWN_SOURCE;
@@ -205,6 +206,8 @@ pub(super) struct Endpoint {
     pub(super) retry_delay: Histogram,
     pub(super) rate: Rate,
     pub(super) recent: Durations,
+    /// Changes of its breaker, by what it became and why.
+    transitions: [[Count; Cause::ALL.len()]; State::ALL.len()],
 }
 
 impl Default for Endpoint {
@@ -218,6 +221,7 @@ impl Default for Endpoint {
             retry_delay: Histogram::new(&AGE_MS),
             rate: Rate::default(),
             recent: Durations::default(),
+            transitions: Default::default(),
         }
     }
 }
@@ -251,6 +255,26 @@ impl Endpoint {
         if let Some(count) = dead {
             count.add_one();
         }
+    }
+
+    pub(super) fn breaker_changed(&self, change: &Change) {
+        let to = usize::from(change.to.code()).saturating_sub(1);
+        let cause = usize::from(change.cause.code()).saturating_sub(1);
+        let counts = self.transitions.get(to);
+        if let Some(count) = counts.and_then(|causes| causes.get(cause)) {
+            count.add_one();
+        }
+    }
+
+    /// Changes of its breaker, by what it became and why; only those that there were.
+    pub(super) fn transitions(&self) -> impl Iterator<Item = ((&'static str, &'static str), u64)> {
+        let states = State::ALL.iter().zip(&self.transitions);
+        states.flat_map(|(state, causes)| {
+            let counted = Cause::ALL.iter().zip(causes);
+            counted
+                .map(|(cause, count)| ((state.name(), cause.name()), count.get()))
+                .filter(|(_, count)| *count > 0)
+        })
     }
 
     /// Attempts by verdict, class of status and reason; only those that there were.
@@ -303,6 +327,8 @@ pub(super) struct Subscription {
     pub(super) delivered: Count,
     pub(super) failed: Count,
     pub(super) rate: Rate,
+    /// Those that were delivered.
+    pub(super) done: Rate,
     pub(super) recent: Durations,
 }
 
@@ -315,6 +341,9 @@ impl Subscription {
             &self.failed
         }
         .add_one();
+        if delivered {
+            self.done.record(now_us);
+        }
         self.rate.record(now_us);
         self.recent
             .record(now_us, u64::from(judged.attempt.duration_ms) * 1_000);

@@ -2,12 +2,13 @@
 //!
 //! * `meters`: the counters, moved on the hot path by [`Observe`]; `histogram` and `recent` are what they are made of.
 //! * `reading`: what is looked up only when somebody asks.
-//! * `exposition`: `/metrics`, the only place that names a metric. `live`: the figures of `/v1/stats`.
+//! * `exposition` and `flow`: `/metrics`, the only places that name a metric. `live`: the figures of `/v1/stats`.
 //! * [`log`]: the log lines about events and deliveries, with the table of their fields.
 //!
 //! It decides nothing. Bounds: one meter per configured resource and one for all others; see `meters`.
 
 mod exposition;
+mod flow;
 mod histogram;
 mod live;
 pub mod log;
@@ -19,6 +20,7 @@ mod recent;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use switchhook_core::breaker::Change;
 use switchhook_core::engine::Judged;
 use switchhook_core::plan::Plan;
 use switchhook_core::time::UnixMs;
@@ -75,6 +77,36 @@ impl Observe {
         live::stats(&self.meters.load(), reading, now, now_us)
     }
 
+    /// Attempts a second to `endpoint`, over the last seconds.
+    pub(crate) fn endpoint_rate(&self, endpoint: &str) -> f64 {
+        let meters = self.meters.load();
+        meters
+            .endpoints
+            .get(endpoint)
+            .rate
+            .per_second(self.clock.monotonic_us())
+    }
+
+    /// Deliveries done a second for `subscription`, over the last seconds.
+    pub(crate) fn done_rate(&self, subscription: &str) -> f64 {
+        let meters = self.meters.load();
+        meters
+            .subscriptions
+            .get(subscription)
+            .done
+            .per_second(self.clock.monotonic_us())
+    }
+
+    /// A breaker changed, with an attempt or by hand.
+    pub(crate) fn breaker_changed(&self, change: &Change) {
+        let meters = self.meters.load();
+        meters
+            .endpoints
+            .get(&change.endpoint)
+            .breaker_changed(change);
+        log::breaker_changed(change);
+    }
+
     /// Figures of each source at this moment.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceStats> {
@@ -116,6 +148,9 @@ impl dispatch::Observer for Observe {
             .get(&judged.attempt.key.subscription)
             .judged(judged, now_us);
         log::judged(judged, now);
+        if let Some(change) = &judged.breaker {
+            self.breaker_changed(change);
+        }
     }
 }
 

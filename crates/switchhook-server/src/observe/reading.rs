@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use switchhook_core::id::Offset;
+use switchhook_core::plan::Plan;
+use switchhook_core::subscription::{Subscription, Target};
 use switchhook_core::time::UnixMs;
 use switchhook_store::query::Counts;
 use switchhook_store::{Error, Store};
 use tokio::sync::Mutex;
 
 use crate::dispatch::Snapshot;
+use crate::retention::Done;
 
 /// A reading is kept for so many times as long as it took: whoever asks how often, counting takes at most a twentieth of the time.
 const KEPT_TIMES: u64 = 20;
@@ -81,15 +84,39 @@ pub(crate) struct Reading {
     pub(crate) end: Offset,
     /// Where dispatch stands.
     pub(crate) snapshot: Snapshot,
-    /// The endpoint of each subscription.
-    pub(crate) routes: BTreeMap<Arc<str>, Arc<str>>,
+    /// What is in force.
+    pub(crate) plan: Arc<Plan>,
+    /// Jobs that are not over, by state.
+    pub(crate) jobs: BTreeMap<&'static str, u64>,
+    /// Deliveries that jobs have put to work since the start.
+    pub(crate) replayed: u64,
+    /// What retention has forgotten since the start.
+    pub(crate) retention: Done,
+    /// Alerts that are raised, by figure.
+    pub(crate) alerts: BTreeMap<&'static str, u64>,
 }
 
 impl Reading {
-    /// Events in the log that `subscription` has not settled.
-    pub(super) fn lag(&self, subscription: &str) -> u64 {
-        let cursor = self.snapshot.cursors.get(subscription);
-        cursor.map_or(0, |cursor| self.end.0.saturating_sub(cursor.0))
+    /// Events in the log that each subscription has not settled, by its partition that is most behind.
+    pub(super) fn lags(&self) -> BTreeMap<Arc<str>, u64> {
+        let cursors = self.snapshot.cursors().into_iter();
+        let lag = |(name, cursor): (Arc<str>, Offset)| (name, self.end.0.saturating_sub(cursor.0));
+        cursors.map(lag).collect()
+    }
+
+    /// The subscriptions that may send to `endpoint`, by itself or as a member of a group.
+    pub(super) fn senders(&self, endpoint: &str) -> impl Iterator<Item = &Arc<str>> {
+        let may_send = move |subscription: &Subscription| match &subscription.target {
+            Target::Endpoint(name) => **name == *endpoint,
+            Target::Group(name) => {
+                let group = self.plan.groups.get(name);
+                group.is_some_and(|group| group.members.iter().any(|m| **m == *endpoint))
+            }
+        };
+        let subscriptions = self.plan.subscriptions.iter();
+        subscriptions
+            .filter(move |(_, subscription)| may_send(subscription))
+            .map(|(name, _)| name)
     }
 
     /// Deliveries of `subscription` that wait.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use switchhook_core::breaker::{Cause, State};
 use switchhook_core::delivery::{Attempt, DeadReason, DeliveryKey, Failure, OutcomeKind, Verdict};
+use switchhook_core::engine::{EndpointNow, LaneNow};
 use switchhook_core::event::Event;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_store::query::Counts;
@@ -13,10 +15,14 @@ use crate::dispatch::{Observer as _, Snapshot};
 use crate::ingest::Observer as _;
 
 fn plan(endpoints: &[&str]) -> Plan {
+    plan_with(endpoints, "")
+}
+
+fn plan_with(endpoints: &[&str], more: &str) -> Plan {
     let section = |name: &&str| format!("[endpoint.{name}]\nurl = \"https://example.com/\"\n");
     let text: String = endpoints.iter().map(section).collect();
     let source = "[source.web]\nverify = { scheme = \"none\" }\n";
-    load_toml(&format!("{source}{text}"), "c.toml", &|_| None)
+    load_toml(&format!("{source}{text}{more}"), "c.toml", &|_| None)
         .config
         .unwrap()
         .plan
@@ -42,6 +48,7 @@ fn judged(endpoint: &str, outcome: OutcomeKind, verdict: Verdict) -> Judged {
             subscription: "s".into(),
             offset: Offset(1),
         },
+        partition: 0,
         chain: 0,
         n: 1,
         endpoint: endpoint.into(),
@@ -58,6 +65,7 @@ fn judged(endpoint: &str, outcome: OutcomeKind, verdict: Verdict) -> Judged {
         attempt,
         event: Arc::new(event),
         dead,
+        breaker: None,
     }
 }
 
@@ -101,7 +109,6 @@ fn every_attempt_is_counted_by_what_came_back_and_what_was_decided() {
         r#"switchhook_delivery_age_seconds_sum{endpoint="crm"} 1.0"#,
         r#"switchhook_attempt_duration_seconds_count{endpoint="crm",outcome="failed"} 3"#,
         r#"switchhook_retry_delay_seconds_sum{endpoint="crm"} 10.0"#,
-        r#"switchhook_attempts_in_flight{endpoint="crm"} 0"#,
         r#"switchhook_build_info{version="0.1.0",store="embedded"} 1"#,
     ] {
         assert!(
@@ -184,36 +191,125 @@ fn each_metric_is_described_once_and_named_with_its_prefix() {
 
 #[test]
 fn what_waits_and_what_is_held_are_counted_apart() {
-    let observe = observe(&plan(&["crm"]));
+    let grouped = "[group.pool]\nmembers = [\"crm\"]\n[subscription.a]\nsources = [\"web\"]\nendpoint = \"crm\"\n\
+                   [subscription.b]\nsources = [\"web\"]\ngroup = \"pool\"\n";
+    let plan = plan_with(&["crm"], grouped);
+    let observe = observe(&plan);
     let counts = Counts {
-        waiting: [("a".into(), 5), ("b".into(), 2)].into(),
+        waiting: [("a".into(), 5), ("b".into(), 2), ("gone".into(), 9)].into(),
         held: [("a".into(), 3)].into(),
         ..Counts::default()
     };
     let reading = Reading {
         counts: Arc::new(counts),
-        routes: [("a".into(), "crm".into()), ("b".into(), "crm".into())].into(),
+        plan: Arc::new(plan),
         ..Reading::default()
     };
     let text = observe.metrics(reading.clone());
-    for (state, count) in [("waiting", 4), ("held", 3)] {
-        let line = format!(r#"queue_events{{subscription="other",state="{state}"}} {count}"#);
+    for (subscription, state, count) in [
+        ("a", "waiting", 2),
+        ("a", "held", 3),
+        ("b", "waiting", 2),
+        ("other", "waiting", 9),
+    ] {
+        let line =
+            format!(r#"queue_events{{subscription="{subscription}",state="{state}"}} {count}"#);
         assert!(text.contains(&line), "{line}\n{text}");
     }
+    // By itself, and as a member of a group.
     let endpoint = &observe.live_view(&reading).endpoints[0];
     assert_eq!((endpoint.waiting, endpoint.held), (7, 3));
 }
 
+fn lane(subscription: &str, partition: u16, cursor: u64) -> LaneNow {
+    LaneNow {
+        subscription: subscription.into(),
+        partition,
+        endpoint: Some("crm".into()),
+        cursor: Offset(cursor),
+        position: Offset(cursor),
+        done: 0,
+        keys: 2,
+        paused: false,
+    }
+}
+
+fn endpoint(name: &str, state: State) -> EndpointNow {
+    EndpointNow {
+        endpoint: name.into(),
+        state,
+        cause: None,
+        since: UnixMs(0),
+        until: None,
+        reason: None,
+        pause_until: None,
+        in_flight: 3,
+        slots_now: 4,
+        pace_per_second: None,
+        waiting_lanes: 0,
+    }
+}
+
 #[test]
-fn lag_is_what_lies_between_the_cursor_and_the_end_of_the_log() {
-    let cursors = [("s".into(), Offset(4))].into();
+fn lag_is_what_lies_between_the_partition_that_is_most_behind_and_the_end_of_the_log() {
     let reading = Reading {
         end: Offset(10),
         snapshot: Snapshot {
-            cursors,
+            lanes: vec![lane("s", 0, 7), lane("s", 1, 4)],
             ..Snapshot::default()
         },
         ..Reading::default()
     };
-    assert_eq!((reading.lag("s"), reading.lag("unknown")), (6, 0));
+    assert_eq!(reading.lags(), [("s".into(), 6)].into());
+}
+
+#[test]
+fn how_things_stand_is_shown_by_endpoint_and_by_partition() {
+    let grouped = "[group.pool]\nmembers = [\"crm\"]\npartitions = 2\n\
+                   [subscription.s]\nsources = [\"web\"]\ngroup = \"pool\"\n";
+    let plan = plan_with(&["crm"], grouped);
+    let observe = observe(&plan);
+    let mut opened = judged("crm", OutcomeKind::Status(503), Verdict::Retry);
+    opened.breaker = Some(Change {
+        endpoint: "crm".into(),
+        from: State::Closed,
+        to: State::Open,
+        cause: Cause::Failures,
+        reason: None,
+        at: UnixMs(2_000),
+        until: None,
+    });
+    observe.judged(&opened, UnixMs(2_000));
+    let reading = Reading {
+        end: Offset(10),
+        plan: Arc::new(plan),
+        snapshot: Snapshot {
+            endpoints: vec![endpoint("crm", State::Open)],
+            lanes: vec![lane("s", 0, 7), lane("s", 1, 4)],
+        },
+        jobs: [("running", 1)].into(),
+        alerts: [("lag", 2)].into(),
+        ..Reading::default()
+    };
+    let text = observe.metrics(reading);
+    for line in [
+        r#"switchhook_attempts_in_flight{endpoint="crm"} 3"#,
+        r#"switchhook_breaker_state{endpoint="crm",state="open"} 1"#,
+        r#"switchhook_breaker_state{endpoint="crm",state="closed"} 0"#,
+        r#"switchhook_breaker_transitions_total{endpoint="crm",to="open",cause="failures"} 1"#,
+        r#"switchhook_endpoint_slots{endpoint="crm"} 4"#,
+        r#"switchhook_lag_events{subscription="s"} 6"#,
+        r#"switchhook_committed_offset{subscription="s"} 4"#,
+        r#"switchhook_keys_busy{subscription="s"} 4"#,
+        r#"switchhook_group_lag_events{group="pool",subscription="s",partition="0"} 3"#,
+        r#"switchhook_group_committed_offset{group="pool",subscription="s",partition="1"} 4"#,
+        r#"switchhook_group_partitions{group="pool",endpoint="crm"} 2"#,
+        r#"switchhook_jobs{state="running"} 1"#,
+        r#"switchhook_jobs{state="paused"} 0"#,
+        r#"switchhook_alerts_raised{figure="lag"} 2"#,
+        r#"switchhook_retention_removed_total{kind="events"} 0"#,
+        "switchhook_retention_freed_bytes_total 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use switchhook_core::breaker;
 use switchhook_core::classify;
 use switchhook_core::delivery::OutcomeKind;
 use switchhook_core::event::Event;
@@ -9,7 +10,7 @@ use switchhook_core::id::Offset;
 use switchhook_core::retry::{Action, HOLD_MS, Policy, delay_ms};
 use switchhook_core::time::UnixMs;
 
-use super::ledger::{Ended, Place, Wait};
+use super::ledger::{Cell, Ended, Place, Wait};
 use super::{Checked, Invariant, Ledger, check};
 
 /// A request that is about to leave.
@@ -36,6 +37,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) kind: OutcomeKind,
     /// What the endpoint really answered.
     pub(crate) taken: Option<u16>,
+    /// It was sent to see whether the endpoint is back.
+    pub(crate) probe: bool,
     /// What its `Retry-After` means, in milliseconds.
     pub(crate) asked_ms: Option<u64>,
     pub(crate) wall: UnixMs,
@@ -47,11 +50,14 @@ impl Ledger {
     /// A request leaves.
     pub(crate) fn started(&mut self, starting: &Starting<'_>) -> Checked {
         let account = self.known(starting.subscription)?;
+        check(!account.paused, Invariant::Paused, || {
+            format!("{starting:?}, which is paused")
+        })?;
         let unrecorded = account.ended.contains_key(&starting.offset);
         let wait = account.waits.get(&starting.offset).copied();
         let attempts_max = account.attempts_max;
-        let cell = account.known(starting.offset)?;
-        no_attempt_after_the_end(starting, cell.place, cell.in_flight, unrecorded)?;
+        let cell = *account.known(starting.offset)?;
+        no_attempt_after_the_end(starting, &cell, unrecorded)?;
         check(
             (starting.chain, starting.n) == (cell.chain, cell.n + 1),
             Invariant::NoRepeat,
@@ -71,51 +77,51 @@ impl Ledger {
         if let Some(wait) = wait {
             not_before_the_schedule(starting, wait)?;
         }
-        cell.in_flight = true;
-        if std::mem::take(&mut cell.held_by) > 0 {
-            account.held = account.held.saturating_sub(1);
-        }
+        account.in_order(starting, cell.stands)?;
+        account.let_go(starting.offset)?;
+        account.known(starting.offset)?.in_flight = true;
         Ok(())
     }
 
     /// A request has ended and the engine is told.
     pub(crate) fn ended(&mut self, ending: &Ending<'_>) -> Checked {
         let account = self.known(ending.subscription)?;
-        let (soonest, latest) = account.deadline(ending.event, ending.chain);
+        let (soonest, latest) = account.deadline(ending.event);
         let action = classify::judge(&ending.policy.rules, ending.kind).action;
         let cell = account.known(ending.event.offset)?;
         cell.in_flight = false;
+        let stands = cell.stands;
+        let free = ending.probe && breaker::is_failure(ending.kind);
+        let kept = action == Action::Hold
+            && matches!(ending.kind, OutcomeKind::Status(401 | 403 | 407 | 410));
         let ended = Ended {
+            free,
+            kept,
             chain: ending.chain,
             n: ending.n,
             kind: ending.kind,
             action,
-            last: action == Action::Retry && cell.counted + 1 >= ending.policy.max_attempts,
+            last: action == Action::Retry
+                && !free
+                && cell.counted + 1 >= ending.policy.max_attempts,
             expired: (ending.wall >= latest, ending.wall >= soonest),
             honest: !matches!(ending.kind, OutcomeKind::Status(seen) if ending.taken != Some(seen)),
-            wait: wait_of(ending, action, cell.counted + 1, soonest),
+            wait: wait_of(ending, action, cell.counted + 1, soonest, free, kept),
         };
+        account.keys.ended(stands, ending.now_ms);
         account.ended.insert(ending.event.offset, ended);
         Ok(())
     }
 }
 
 /// I3: while a delivery is being sent, or its result is not recorded, or it has ended, it is not sent.
-fn no_attempt_after_the_end(
-    starting: &Starting<'_>,
-    place: Place,
-    in_flight: bool,
-    unrecorded: bool,
-) -> Checked {
-    let open = matches!(place, Place::Pending | Place::Waiting);
+fn no_attempt_after_the_end(starting: &Starting<'_>, cell: &Cell, unrecorded: bool) -> Checked {
+    let open = matches!(cell.place, Place::Pending | Place::Waiting);
+    let wanted = !cell.fails || cell.place == Place::Waiting;
     check(
-        open && !in_flight && !unrecorded,
+        open && wanted && !cell.in_flight && !unrecorded,
         Invariant::NoRepeat,
-        || {
-            format!(
-                "{starting:?}: place {place:?}, in flight: {in_flight}, result not yet recorded: {unrecorded}"
-            )
-        },
+        || format!("{starting:?}: {cell:?}, result not yet recorded: {unrecorded}"),
     )
 }
 
@@ -134,8 +140,16 @@ fn not_before_the_schedule(starting: &Starting<'_>, wait: Wait) -> Checked {
     })
 }
 
-/// How long to wait after an attempt, from the policy alone; `deadline` may cut it short.
-fn wait_of(ending: &Ending<'_>, action: Action, failed: u16, deadline: UnixMs) -> Wait {
+/// How long to wait after an attempt, from the policy alone; `deadline` may cut it short. After a `free` one it
+/// does not, and one that is `kept` waits for its endpoint only.
+fn wait_of(
+    ending: &Ending<'_>,
+    action: Action,
+    failed: u16,
+    deadline: UnixMs,
+    free: bool,
+    kept: bool,
+) -> Wait {
     let policy = ending.policy;
     let asked_ms = ending
         .asked_ms
@@ -151,17 +165,23 @@ fn wait_of(ending: &Ending<'_>, action: Action, failed: u16, deadline: UnixMs) -
         .max(classify::min_delay_ms(ending.kind))
     };
     let (earliest_ms, latest_ms) = match action {
-        Action::Hold => (HOLD_MS, HOLD_MS),
-        Action::Retry | Action::Done | Action::DeadLetter => {
-            (own_ms(0, 0), own_ms(u64::MAX / 4, u64::MAX))
-        }
+        Action::Hold if kept => (0, 0),
+        Action::Hold => (HOLD_MS.max(asked_ms), HOLD_MS.max(asked_ms)),
+        Action::Retry | Action::Done | Action::DeadLetter => (
+            own_ms(0, 0).max(asked_ms),
+            own_ms(u64::MAX / 4, u64::MAX).max(asked_ms),
+        ),
+    };
+    let left_ms = if free {
+        u64::MAX
+    } else {
+        deadline.since_ms(ending.wall)
     };
     Wait {
         from_ms: ending.now_ms,
-        earliest_ms: earliest_ms
-            .max(asked_ms)
-            .min(deadline.since_ms(ending.wall)),
-        latest_ms: latest_ms.max(asked_ms),
+        earliest_ms: earliest_ms.min(left_ms),
+        latest_ms,
         forward_ms: ending.forward_ms,
+        held: false,
     }
 }

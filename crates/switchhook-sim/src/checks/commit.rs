@@ -5,13 +5,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use switchhook_core::delivery::{Attempt, DeliveryKey, Records, Verdict, WaitReason, Waiting};
+use switchhook_core::alert::MESSAGE_FAILED;
+use switchhook_core::delivery::{
+    Attempt, Cursor, Dead, DeadReason, DeliveryKey, Gap, Records, Release, Verdict, WaitReason,
+    Waiting,
+};
 use switchhook_core::event::{Event, OWN_SOURCE};
 use switchhook_core::id::{DeliveryId, Offset};
 use switchhook_core::retry::Action;
+use switchhook_core::subscription::{OnExhausted, Order};
+use switchhook_core::time::UnixMs;
 use switchhook_store::{Appended, Batch, Receipt};
 
 use super::ledger::{Logged, Place, Wait};
+use super::retention::Taken;
 use super::{Checked, Invariant, Ledger, Violation, check};
 use crate::world::index;
 
@@ -21,6 +28,10 @@ pub(crate) struct Commit<'a> {
     pub(crate) receipt: &'a Receipt,
     /// What the log has grown by, the gateway's own events included.
     pub(crate) added: &'a [Arc<Event>],
+    /// The chains that the rows of its replays have on disk.
+    pub(crate) chains: &'a BTreeMap<DeliveryKey, u16>,
+    /// What retention took with it.
+    pub(crate) taken: &'a Taken,
     /// The world's time, in milliseconds.
     pub(crate) now_ms: u64,
     pub(crate) forward_ms: u64,
@@ -46,20 +57,29 @@ impl Ledger {
             self.settle(key)?;
         }
         for dead in &records.dead {
-            let account = self.known(&dead.key.subscription)?;
-            account.waits.remove(&dead.key.offset);
-            account.known(dead.key.offset)?.place = Place::Dead;
+            self.buried(dead, commit.now_ms)?;
         }
         for attempt in &records.attempts {
-            self.attempt_leads_somewhere(attempt)?;
+            self.attempt_leads_somewhere(attempt, commit.now_ms)?;
         }
         for key in &records.settled {
             self.settled_has_a_result(key)?;
         }
-        for (subscription, cursor) in &records.cursors {
-            self.nothing_is_left_behind(subscription, *cursor)?;
+        for release in &records.released {
+            self.released(release, commit)?;
         }
-        self.operated(commit)
+        for cursor in &records.cursors {
+            self.nothing_is_left_behind(cursor)?;
+        }
+        for record in &records.breakers {
+            self.breakers
+                .insert(record.endpoint.clone(), record.clone());
+        }
+        self.operated(commit)?;
+        for change in &commit.batch.pauses {
+            self.known(&change.subscription)?.paused_on_disk = change.pause.is_some();
+        }
+        self.needed_is_kept(commit)
     }
 
     fn append(&mut self, event: &Arc<Event>, now_ms: u64) {
@@ -127,7 +147,10 @@ impl Ledger {
     /// Letters: a dead letter and the one event that tells of it, in the same commit; none for our own.
     fn one_event_per_dead_letter(&self, records: &Records, added: &[Arc<Event>]) -> Checked {
         let mut told: BTreeMap<String, u64> = BTreeMap::new();
-        for event in added.iter().filter(|event| &*event.source == OWN_SOURCE) {
+        let letters = added
+            .iter()
+            .filter(|event| &*event.source == OWN_SOURCE && &*event.kind == MESSAGE_FAILED);
+        for event in letters {
             let body: serde_json::Value = serde_json::from_slice(&event.body).unwrap_or_default();
             let delivery = body
                 .get("deliveryId")
@@ -170,9 +193,14 @@ impl Ledger {
             Invariant::NoRepeat,
             || format!("an attempt after the end ({:?}): {attempt:?}", cell.place),
         )?;
+        check(
+            attempt.partition == cell.stands.partition,
+            Invariant::OneMember,
+            || format!("{attempt:?} stands at {:?}", cell.stands),
+        )?;
         cell.recorded = true;
         cell.n = attempt.n;
-        cell.counted += u16::from(ended.action != Action::Hold);
+        cell.counted += u16::from(ended.action != Action::Hold && !ended.free);
         let gave_up = attempt.verdict == Verdict::Dead;
         let (surely, perhaps) = ended.expired;
         check(gave_up || !ended.last, Invariant::AttemptLimit, || {
@@ -182,6 +210,7 @@ impl Ledger {
         let right = match ended.action {
             Action::Done => attempt.verdict == Verdict::Delivered,
             Action::DeadLetter => gave_up,
+            Action::Retry | Action::Hold if ended.free || ended.kept => !gave_up,
             Action::Retry | Action::Hold => gave_up == must_end || (gave_up && perhaps),
         };
         check(right, Invariant::SettledInTime, || {
@@ -196,25 +225,45 @@ impl Ledger {
         Ok(())
     }
 
-    /// I12: a row is written for a delivery that is neither done nor given up.
+    /// I3 and I12: a row is written for a delivery that is neither done nor given up. I7: a probe that failed costs nothing.
     fn row_is_for_open_delivery(&mut self, row: &Waiting, commit: &Commit<'_>) -> Checked {
         let account = self.known(&row.key.subscription)?;
+        account.keys.touch(row.place, commit.now_ms);
         let cell = account.known(row.key.offset)?;
+        let judged = matches!(row.reason, WaitReason::Retry | WaitReason::Hold);
+        check(
+            !judged || row.counted == cell.counted,
+            Invariant::FreeProbes,
+            || format!("{} attempts of {cell:?} count, but: {row:?}", cell.counted),
+        )?;
         let open = matches!(cell.place, Place::Pending | Place::Waiting);
         let standing =
             row.chain == cell.chain && row.attempts <= cell.n && row.counted <= cell.counted;
-        check(open && standing, Invariant::OnePlace, || {
+        check(open, Invariant::NoRepeat, || {
             format!("{cell:?} gets {row:?}")
         })?;
+        check(
+            standing && row.place == cell.stands,
+            Invariant::OnePlace,
+            || format!("{cell:?} gets {row:?}"),
+        )?;
         cell.place = Place::Waiting;
-        if row.reason == WaitReason::InFlight {
-            let wait = Wait {
-                from_ms: commit.now_ms,
-                forward_ms: commit.forward_ms,
-                ..Wait::default()
-            };
-            account.waits.entry(row.key.offset).or_insert(wait);
+        let wait = Wait {
+            from_ms: commit.now_ms,
+            forward_ms: commit.forward_ms,
+            held: row.due_at == UnixMs::NEVER,
+            ..Wait::default()
+        };
+        match row.reason {
+            WaitReason::InFlight => {
+                account.waits.entry(row.key.offset).or_insert(wait);
+            }
+            WaitReason::Order => {
+                account.waits.insert(row.key.offset, wait);
+            }
+            WaitReason::Retry | WaitReason::Hold | WaitReason::Replay => {}
         }
+        account.file(row.key.offset);
         Ok(())
     }
 
@@ -228,8 +277,67 @@ impl Ledger {
         Ok(())
     }
 
+    /// I5: a dead letter halts its key if its subscription says so, and only then.
+    fn buried(&mut self, dead: &Dead, now_ms: u64) -> Checked {
+        let account = self.known(&dead.key.subscription)?;
+        account.waits.remove(&dead.key.offset);
+        account.keys.touch(dead.place, now_ms);
+        let (order, on_exhausted) = (
+            account.subscription.order,
+            account.subscription.on_exhausted,
+        );
+        let cell = account.known(dead.key.offset)?;
+        let gap = match (order, on_exhausted) {
+            (Order::None, _) => Gap::None,
+            _ if cell.stands.key.is_none() || dead.reason == DeadReason::Filter => Gap::None,
+            (Order::Key | Order::Strict, OnExhausted::Skip) => Gap::Skipped,
+            (Order::Key | Order::Strict, OnExhausted::Halt) => Gap::Halted,
+        };
+        let failed = dead.reason == DeadReason::Filter && cell.fails && dead.attempts == 0;
+        check(
+            dead.gap == gap
+                && dead.place == cell.stands
+                && (failed || dead.reason != DeadReason::Filter),
+            Invariant::InOrder,
+            || format!("{cell:?} is given up with {dead:?}, expected {gap:?}"),
+        )?;
+        cell.place = Place::Dead;
+        cell.halts = dead.gap == Gap::Halted;
+        cell.recorded = true;
+        account.file(dead.key.offset);
+        Ok(())
+    }
+
+    /// I5: held rows come back, those with the lowest offsets first, as the store does it.
+    fn released(&mut self, release: &Release, commit: &Commit<'_>) -> Checked {
+        let account = self.known(&release.subscription)?;
+        let is_meant = |offset: &Offset| {
+            account.cell(*offset).is_some_and(|cell| {
+                cell.stands.partition == release.partition
+                    && release.key.is_none_or(|key| cell.stands.key == Some(key))
+            })
+        };
+        let held = account.waits.iter().filter(|(_, wait)| wait.held);
+        let due: Vec<Offset> = held
+            .map(|(offset, _)| *offset)
+            .filter(is_meant)
+            .take(index(release.items.into()))
+            .collect();
+        for offset in due {
+            let wait = Wait {
+                from_ms: commit.now_ms,
+                forward_ms: commit.forward_ms,
+                ..Wait::default()
+            };
+            account.waits.insert(offset, wait);
+            let stands = account.known(offset)?.stands;
+            account.keys.touch(stands, commit.now_ms);
+        }
+        Ok(())
+    }
+
     /// I1 and I12: after its record a delivery is delivered, waiting or dead, as the record says.
-    fn attempt_leads_somewhere(&mut self, attempt: &Attempt) -> Checked {
+    fn attempt_leads_somewhere(&mut self, attempt: &Attempt, now_ms: u64) -> Checked {
         let account = self.known(&attempt.key.subscription)?;
         let cell = account.known(attempt.key.offset)?;
         let (expected, lost) = match attempt.verdict {
@@ -245,7 +353,11 @@ impl Ledger {
         })?;
         if attempt.verdict == Verdict::Delivered {
             cell.place = Place::Delivered;
+            cell.halts = false;
         }
+        let stands = cell.stands;
+        account.keys.touch(stands, now_ms);
+        account.file(attempt.key.offset);
         Ok(())
     }
 
@@ -259,67 +371,37 @@ impl Ledger {
         )
     }
 
-    /// I1: what a cursor has passed is done or has a row.
-    fn nothing_is_left_behind(&mut self, subscription: &str, cursor: Offset) -> Checked {
+    /// I1: what a cursor has passed is done or has a row, or an operator sought past it.
+    fn nothing_is_left_behind(&mut self, cursor: &Cursor) -> Checked {
         let end = self.end();
-        let account = self.known(subscription)?;
+        let account = self.known(&cursor.subscription)?;
+        let to = cursor.offset;
         if account.start.is_none() {
-            account.begin(cursor);
+            account.begin(account.begins.unwrap_or(to));
         }
-        let from = account.cursor;
-        check(from <= cursor && cursor <= end, Invariant::OnePlace, || {
-            format!(
-                "the cursor of {subscription} goes from {from:?} to {cursor:?}, the log ends at {end:?}"
-            )
+        let from = account.cursor(cursor.partition);
+        check(from <= to && to <= end, Invariant::OnePlace, || {
+            format!("from {from:?} goes {cursor:?}, the log ends at {end:?}")
         })?;
-        account.cursor = cursor;
-        let passed = (from.0..cursor.0).map(Offset);
-        let lost = passed
-            .into_iter()
-            .find(|at| account.cell(*at).is_some_and(|c| c.place == Place::Pending));
-        check(lost.is_none(), Invariant::Kept, || {
-            format!(
-                "the cursor of {subscription} went to {cursor:?} over {lost:?}, which has no row and no result"
-            )
-        })
-    }
-
-    /// Replays and discards, as the store is to carry them out; I12: it counts them rightly.
-    fn operated(&mut self, commit: &Commit<'_>) -> Checked {
-        let (mut replayed, mut discarded) = (0, 0);
-        for replay in &commit.batch.replays {
-            let row = &replay.waiting;
-            let account = self.known(&row.key.subscription)?;
-            let cell = account.known(row.key.offset)?;
-            if cell.place != Place::Dead || cell.chain != replay.dead_chain {
+        account.cursors.insert(cursor.partition, to);
+        let sought = account
+            .sought
+            .get(&cursor.partition)
+            .copied()
+            .unwrap_or_default();
+        for passed in (from.0..to.0).map(Offset) {
+            let Some(cell) = account.cell(passed).copied() else {
+                continue;
+            };
+            if cell.place != Place::Pending || cell.stands.partition != cursor.partition {
                 continue;
             }
-            (cell.place, cell.chain, cell.n, cell.counted) = (Place::Waiting, row.chain, 0, 0);
-            account.deadlines.insert(row.key.offset, row.deadline);
-            let wait = Wait {
-                from_ms: commit.now_ms,
-                forward_ms: commit.forward_ms,
-                ..Wait::default()
-            };
-            account.waits.insert(row.key.offset, wait);
-            replayed += 1;
+            check(passed < sought, Invariant::Kept, || {
+                format!("{cursor:?} went over {passed:?}, which has no row and no result: {cell:?}")
+            })?;
+            account.known(passed)?.place = Place::Skipped;
+            account.file(passed);
         }
-        for (key, chain) in &commit.batch.discards {
-            let cell = self.known(&key.subscription)?.known(key.offset)?;
-            if cell.place == Place::Dead && cell.chain == *chain {
-                cell.place = Place::Discarded;
-                discarded += 1;
-            }
-        }
-        let receipt = commit.receipt;
-        check(
-            (replayed, discarded) == (receipt.replayed, receipt.discarded),
-            Invariant::OnePlace,
-            || {
-                format!(
-                    "replayed {replayed}, discarded {discarded}, but the store says {receipt:?}"
-                )
-            },
-        )
+        Ok(())
     }
 }

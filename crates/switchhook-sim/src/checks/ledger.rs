@@ -3,17 +3,21 @@
 //! They change only when something became durable, a request started or ended, or the process died. A
 //! crash takes away what was in memory: requests under way and results that were not durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use switchhook_core::delivery::OutcomeKind;
+use switchhook_core::breaker;
+use switchhook_core::delivery::{self, Cursor, OutcomeKind, Waiting};
 use switchhook_core::event::Event;
+use switchhook_core::group::Group;
 use switchhook_core::id::{EventId, Offset};
+use switchhook_core::plan::Plan;
 use switchhook_core::retry::{Action, Policy};
-use switchhook_core::subscription::Subscription;
+use switchhook_core::subscription::{Order, Start, Subscription};
 use switchhook_core::time::UnixMs;
 
-use super::{Invariant, Violation};
+use super::order::Keys;
+use super::{Checked, Invariant, Violation};
 use crate::world::index;
 
 /// What a sender meant by an event.
@@ -45,8 +49,10 @@ pub(super) enum Place {
     Waiting,
     Delivered,
     Dead,
-    /// An operator discarded its dead letter.
+    /// An operator discarded its dead letter, or retention forgot it.
     Discarded,
+    /// An operator sought past it.
+    Skipped,
 }
 
 /// The index of what stands at `offset`.
@@ -58,6 +64,14 @@ pub(super) fn position(offset: Offset) -> usize {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
     pub(super) place: Place,
+    /// The partition and the key, as the plan in force says.
+    pub(super) stands: delivery::Place,
+    /// The subscription's filter fails on it.
+    pub(super) fails: bool,
+    /// A person put it here: it has no place in the order of its key.
+    pub(super) replayed: bool,
+    /// It was given up and its key waits until it is settled, also while it is replayed.
+    pub(super) halts: bool,
     pub(super) chain: u16,
     /// Attempts recorded in this chain.
     pub(super) n: u16,
@@ -70,6 +84,16 @@ pub(super) struct Cell {
     pub(super) held_by: u32,
 }
 
+impl Cell {
+    /// Its dead letter is no more. Nothing is left of one that was never tried: should the cursor be before it, it
+    /// dies again.
+    pub(super) const fn end_letter(&mut self) {
+        self.place = Place::Discarded;
+        self.halts = false;
+        self.recorded &= self.chain > 0 || self.n > 0;
+    }
+}
+
 /// How long a delivery has to wait.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wait {
@@ -79,6 +103,8 @@ pub(super) struct Wait {
     pub(super) latest_ms: u64,
     /// All forward jumps up to then.
     pub(super) forward_ms: u64,
+    /// Behind an earlier delivery of its key, until that is released.
+    pub(super) held: bool,
 }
 
 /// An attempt that has ended and is not recorded yet.
@@ -88,6 +114,10 @@ pub(super) struct Ended {
     pub(super) n: u16,
     pub(super) kind: OutcomeKind,
     pub(super) action: Action,
+    /// It was a probe, and the endpoint is not back.
+    pub(super) free: bool,
+    /// The endpoint is closed with it until someone or something opens it: it never expires.
+    pub(super) kept: bool,
     /// It was the last one that the policy allows.
     pub(super) last: bool,
     /// Whether its deadline has passed: surely, perhaps.
@@ -100,10 +130,28 @@ pub(super) struct Ended {
 /// The books of one subscription.
 #[derive(Debug)]
 pub(super) struct Account {
+    /// As it is in force, or will be.
     pub(super) subscription: Arc<Subscription>,
-    /// Its first recorded cursor.
+    pub(super) group: Option<Arc<Group>>,
+    pub(super) partitions: u16,
+    pub(super) layout: String,
+    /// Its rows and cursors are being moved: some stand where they did, some where they will.
+    pub(super) moving: bool,
+    /// Where it began; only what is on disk counts.
     pub(super) start: Option<Offset>,
-    pub(super) cursor: Offset,
+    /// Where the present process lets it begin, until that is on disk.
+    pub(super) begins: Option<Offset>,
+    /// Of each partition, once it has begun.
+    pub(super) cursors: BTreeMap<u16, Offset>,
+    /// Order per key: what is open, what is under way.
+    pub(super) keys: Keys,
+    /// Where an operator last sought to, by partition.
+    pub(super) sought: BTreeMap<u16, Offset>,
+    /// Whether it is paused, as the process was told, and as the disk says.
+    pub(super) paused: bool,
+    pub(super) paused_on_disk: bool,
+    /// When it last went on, in the world's milliseconds.
+    pub(super) resumed_ms: u64,
     /// The delivery of the event at offset `n` stands at `n - 1`.
     pub(super) cells: Vec<Cell>,
     /// For each waiting row.
@@ -114,10 +162,10 @@ pub(super) struct Account {
     /// Shortest and longest age that a policy ever gave it.
     pub(super) age_ms: (u64, u64),
     pub(super) attempts_max: u16,
-    /// Deliveries in memory that wait for a slot.
-    pub(super) held: usize,
-    /// One past the last position that was handed to the engine.
-    pub(super) handed: Offset,
+    /// Deliveries in memory that wait for a slot, by partition.
+    pub(super) held: BTreeMap<u16, usize>,
+    /// One past the last position that was handed to the engine, by partition.
+    pub(super) handed: BTreeMap<u16, Offset>,
 }
 
 /// All books. See the module.
@@ -130,6 +178,12 @@ pub(crate) struct Ledger {
     pub(super) identities: BTreeMap<EventId, Identity>,
     pub(super) accounts: Vec<Account>,
     pub(super) numbers: BTreeMap<Arc<str>, usize>,
+    /// Positions whose event retention has taken.
+    pub(super) gone: BTreeSet<Offset>,
+    /// Whether retention has ever taken attempts.
+    pub(super) has_forgotten: bool,
+    /// The gates that have something to keep.
+    pub(super) breakers: BTreeMap<Arc<str>, breaker::Record>,
     /// Acknowledged since the last audit.
     pub(super) acknowledged: Vec<EventId>,
     /// Attempts that became durable.
@@ -137,29 +191,104 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(subscriptions: &[Arc<Subscription>]) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let account = |subscription: &Arc<Subscription>| Account {
             subscription: subscription.clone(),
+            group: plan.group_of(subscription).cloned(),
+            partitions: plan.partitions(subscription),
+            layout: plan.layout(subscription),
+            moving: false,
             start: None,
-            cursor: Offset(1),
+            begins: None,
+            cursors: BTreeMap::new(),
+            keys: Keys::default(),
+            sought: BTreeMap::new(),
+            paused: false,
+            paused_on_disk: false,
+            resumed_ms: 0,
             cells: vec![],
             waits: BTreeMap::new(),
             ended: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             age_ms: (u64::MAX, 0),
             attempts_max: 0,
-            held: 0,
-            handed: Offset(0),
+            held: BTreeMap::new(),
+            handed: BTreeMap::new(),
         };
+        let subscriptions = plan.subscriptions.values();
         Self {
-            accounts: subscriptions.iter().map(account).collect(),
+            accounts: subscriptions.clone().map(account).collect(),
             numbers: subscriptions
-                .iter()
                 .enumerate()
                 .map(|(n, s)| (s.name.clone(), n))
                 .collect(),
             ..Self::default()
         }
+    }
+
+    /// A plan is in force from now on. What is new in it begins at `end` of the log, or at the earliest event.
+    pub(crate) fn planned(&mut self, plan: &Plan, end: Offset) {
+        for subscription in plan.subscriptions.values() {
+            if let Some(account) = self.account_mut(&subscription.name) {
+                account.begins.get_or_insert(match subscription.start {
+                    Start::Earliest => Offset(1),
+                    Start::Now | Start::At(_) | Start::Since(_) => end,
+                });
+            }
+            if let Some(policy) = plan.policies.get(&subscription.policy) {
+                self.governed(&subscription.name, policy);
+            }
+        }
+    }
+
+    /// A move has made these rows due: they have no key any more.
+    pub(crate) fn freed<'r>(&mut self, rows: impl Iterator<Item = &'r Waiting>, now_ms: u64) {
+        for row in rows.filter(|row| row.due_at < UnixMs::NEVER) {
+            let account = self.account_mut(&row.key.subscription);
+            let wait = account.and_then(|account| account.waits.get_mut(&row.key.offset));
+            if let Some(wait) = wait.filter(|wait| wait.held) {
+                (wait.held, wait.from_ms) = (false, now_ms);
+            }
+        }
+    }
+
+    /// The rows of a subscription are being moved.
+    pub(crate) fn moves(&mut self, subscription: &str) {
+        if let Some(account) = self.account_mut(subscription) {
+            account.moving = true;
+        }
+    }
+
+    /// The subscriptions of a plan stand on disk as it says; `cursors` are theirs by now.
+    pub(crate) fn laid_out(&mut self, plan: &Plan, cursors: &[Cursor], now_ms: u64) -> Checked {
+        let end = self.end();
+        for subscription in plan.subscriptions.values() {
+            let Some(number) = self.number(&subscription.name) else {
+                continue;
+            };
+            let (log, accounts) = (&self.log, &mut self.accounts);
+            let Some(account) = accounts.get_mut(number) else {
+                continue;
+            };
+            let is_other_order = account.subscription.order != subscription.order;
+            let layout = plan.layout(subscription);
+            let is_other_layout = account.layout != layout;
+            account.subscription = subscription.clone();
+            account.group = plan.group_of(subscription).cloned();
+            account.partitions = plan.partitions(subscription);
+            account.layout = layout;
+            let was_moving = std::mem::take(&mut account.moving);
+            let is_other_layout = is_other_layout || was_moving;
+            let is_strict = subscription.order == Order::Strict;
+            if is_other_order || (is_strict && is_other_layout) {
+                account.keys.judged_from = end;
+            }
+            if is_other_order || is_other_layout {
+                account.stand_anew(log, now_ms);
+            }
+            account.cursors_are_whole(cursors, is_other_layout)?;
+        }
+        Ok(())
     }
 
     /// A sender sends an event under this id.
@@ -168,7 +297,7 @@ impl Ledger {
     }
 
     /// A policy is in force for a subscription from now on.
-    pub(crate) fn governed(&mut self, subscription: &str, policy: &Policy) {
+    fn governed(&mut self, subscription: &str, policy: &Policy) {
         if let Some(account) = self.account_mut(subscription) {
             let (shortest, longest) = account.age_ms;
             account.age_ms = (
@@ -182,12 +311,24 @@ impl Ledger {
     /// The process is gone, with all that was in its memory.
     pub(crate) fn process_ended(&mut self) {
         for account in &mut self.accounts {
-            account.held = 0;
-            account.handed = account.cursor;
+            account.held.clear();
+            account.handed = account.cursors.clone();
             account.ended.clear();
+            account.keys.process_ended();
+            account.begins = account.start;
+            account.paused = account.paused_on_disk;
             for cell in &mut account.cells {
                 cell.in_flight = false;
             }
+        }
+    }
+
+    /// Dispatch has let go of everything in its memory, and begins from the store.
+    pub(crate) fn dispatch_began_anew(&mut self) {
+        for account in &mut self.accounts {
+            account.held.clear();
+            account.handed = account.cursors.clone();
+            account.cells.iter_mut().for_each(|cell| cell.held_by = 0);
         }
     }
 
@@ -211,6 +352,43 @@ impl Ledger {
             .and_then(|account| account.start)
     }
 
+    /// What every partition of a subscription has passed.
+    pub(crate) fn passed(&self, subscription: &str) -> Offset {
+        let account = self
+            .number(subscription)
+            .and_then(|at| self.accounts.get(at));
+        account.and_then(Account::lowest).unwrap_or(Offset(1))
+    }
+
+    /// Whether a subscription is paused, as the disk says.
+    pub(crate) fn is_paused(&self, subscription: &str) -> bool {
+        let account = self
+            .number(subscription)
+            .and_then(|at| self.accounts.get(at));
+        account.is_some_and(|account| account.paused_on_disk)
+    }
+
+    /// The process has heard that a subscription is paused, or goes on.
+    pub(crate) fn paused(&mut self, subscription: &str, paused: bool, now_ms: u64) {
+        if let Some(account) = self.account_mut(subscription) {
+            account.paused = paused;
+            account.resumed_ms = now_ms;
+        }
+    }
+
+    /// Somebody sought forward in a partition.
+    pub(crate) fn sought(&mut self, subscription: &str, partition: u16, to: Offset) {
+        if let Some(account) = self.account_mut(subscription) {
+            let sought = account.sought.entry(partition).or_default();
+            *sought = to.max(*sought);
+        }
+    }
+
+    /// What the disk has of gates.
+    pub(crate) fn breakers(&self) -> impl Iterator<Item = &breaker::Record> {
+        self.breakers.values()
+    }
+
     /// Attempts recorded.
     pub(crate) fn attempts(&self) -> u64 {
         self.attempts
@@ -232,67 +410,5 @@ impl Ledger {
             facts: format!("there is no subscription `{subscription}`"),
         };
         self.account_mut(subscription).ok_or_else(unknown)
-    }
-}
-
-impl Account {
-    pub(super) fn name(&self) -> &str {
-        &self.subscription.name
-    }
-
-    pub(super) fn cell(&self, offset: Offset) -> Option<&Cell> {
-        self.cells.get(index(offset.0.checked_sub(1)?))
-    }
-
-    /// The delivery at an offset that a record or command names.
-    pub(super) fn known(&mut self, offset: Offset) -> Result<&mut Cell, Violation> {
-        let facts = format!("{} takes no event at {offset:?}", self.subscription.name);
-        let at = offset.0.checked_sub(1).map(index);
-        at.and_then(|at| self.cells.get_mut(at))
-            .filter(|cell| cell.place != Place::Elsewhere)
-            .ok_or(Violation {
-                invariant: Invariant::OnePlace,
-                facts,
-            })
-    }
-
-    /// When the policy gives up: earliest and latest, as far as can be known from outside.
-    pub(super) fn deadline(&self, event: &Event, chain: u16) -> (UnixMs, UnixMs) {
-        match self.deadlines.get(&event.offset) {
-            Some(deadline) if chain > 0 => (*deadline, *deadline),
-            _ => (
-                event.received_at.plus_ms(self.age_ms.0),
-                event.received_at.plus_ms(self.age_ms.1),
-            ),
-        }
-    }
-
-    /// A new event in the log.
-    pub(super) fn append(&mut self, event: &Event) {
-        let begun = self.start.is_none_or(|start| event.offset >= start);
-        let place = if begun && self.subscription.takes(event) {
-            Place::Pending
-        } else {
-            Place::Elsewhere
-        };
-        self.cells.push(Cell {
-            place,
-            chain: 0,
-            n: 0,
-            counted: 0,
-            recorded: false,
-            in_flight: false,
-            held_by: 0,
-        });
-    }
-
-    /// The subscription begins here: what came before is not for it.
-    pub(super) fn begin(&mut self, start: Offset) {
-        self.start = Some(start);
-        self.cursor = start;
-        self.handed = start;
-        for cell in self.cells.iter_mut().take(index(start.0.saturating_sub(1))) {
-            cell.place = Place::Elsewhere;
-        }
     }
 }

@@ -4,26 +4,36 @@
 //! went to the endpoints. They never ask the engine for its opinion. Each check is a function of its own,
 //! named after what it claims; the first one that fails ends the world with a [`Violation`].
 //!
+//! * `ledger`, `account`: the books
 //! * `commit`: at every commit; nothing is lost, nothing is in two places (I1, I10, I12, letters)
-//! * `attempt`: at the start and end of every attempt (I3, I4, I8)
-//! * `gate`: the same, for an endpoint as a whole (I6, I8)
+//! * `operation`: the same, for what people did
+//! * `retention`: what was forgotten was not needed
+//! * `attempt`: at the start and end of every attempt (I3, I4, I8, pauses)
+//! * `order`: the same, for a key (I5)
+//! * `gate`, `breaker`: the same, for an endpoint as a whole (I6, I7, I8)
 //! * `audit`: the store's own content against the books, at every restart and at the end (I1, I12)
 //! * `progress`: nothing that could go on stands still; all work ends (I2, progress, bounds)
 
+mod account;
 mod attempt;
 mod audit;
+mod breaker;
 mod commit;
 mod gate;
 mod ledger;
+mod operation;
+mod order;
 mod progress;
+mod retention;
 
 use std::fmt;
 
 pub(crate) use attempt::{Ending, Starting};
 pub(crate) use commit::Commit;
-pub(crate) use gate::Gates;
+pub(crate) use gate::{Gates, Leaving};
 pub(crate) use ledger::{Identity, Ledger};
 pub(crate) use progress::{Idle, PATIENCE_MS};
+pub(crate) use retention::Taken;
 
 /// What must hold. The numbers are those of `facts/reliability.md` 4.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +46,22 @@ pub enum Invariant {
     NoRepeat,
     /// I4: no more counted attempts than the policy allows.
     AttemptLimit,
+    /// I5: of one key nothing overtakes what is not settled, and one request is under way.
+    InOrder,
     /// I6: no more requests under way to an endpoint than its concurrency.
     SlotLimit,
+    /// I6: no more requests over time than the endpoint's rate.
+    RateLimit,
+    /// I7: nothing goes to an endpoint whose breaker is open but one probe at a time, when it is due.
+    ProbeOnly,
+    /// I7: a probe that failed costs its delivery nothing.
+    FreeProbes,
+    /// Nothing goes out for a paused subscription.
+    Paused,
+    /// Every partition of a group is one member's, and every delivery has one partition.
+    OneMember,
+    /// Retention takes nothing that anybody needs.
+    NeededKept,
     /// I8: no attempt before `Retry-After` or the schedule allows it.
     NotEarly,
     /// I10: one identity within its window is one event.

@@ -32,6 +32,9 @@ use crate::{NoNames, unix_us};
 /// Most connections that a driver opens.
 pub const CONNECTIONS_MAX: usize = 2048;
 
+/// Different keys of a load that does not care.
+pub const KEYS_DEFAULT: u16 = 4096;
+
 /// How late the timer may wake without it counting: its step is one millisecond.
 const TIMER_LATE_MAX: Duration = Duration::from_millis(2);
 
@@ -63,6 +66,8 @@ pub struct Plan {
     pub proof: Option<Verify>,
     /// Makes the ids of this run different from those of others.
     pub run: u64,
+    /// Different values of `key`, at least one; they follow each other.
+    pub keys: u16,
 }
 
 /// When requests are sent.
@@ -366,6 +371,7 @@ mod tests {
             body_bytes: 1024,
             proof: None,
             run: 0xabcd,
+            keys: KEYS_DEFAULT,
         }
     }
 

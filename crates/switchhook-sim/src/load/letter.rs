@@ -19,6 +19,7 @@ pub(super) struct Letter {
     body: Vec<u8>,
     request: Vec<u8>,
     proof: Option<Verify>,
+    keys: u64,
 }
 
 const BEFORE_ID: &str = r#"{"type":"bench.event","id":""#;
@@ -60,6 +61,7 @@ impl Letter {
             body: body.into(),
             request: Vec::new(),
             proof: plan.proof.clone(),
+            keys: u64::from(plan.keys.max(1)),
         };
         letter.join("");
         letter
@@ -67,7 +69,7 @@ impl Letter {
 
     /// The request with this index, sent at this wall-clock time.
     pub(super) fn write(&mut self, index: u64, sent_us: u64) -> &[u8] {
-        let key = hex(index & 0x0fff);
+        let key = hex(index % self.keys);
         let index = hex(index);
         let sent = decimal(sent_us);
         let key = key.get(RUN_LEN - KEY_LEN..).unwrap_or_default();
@@ -158,6 +160,7 @@ mod tests {
             body_bytes: 1024,
             proof: None,
             run: 0xabcd,
+            keys: 1000,
         };
         let mut letter = Letter::new(&plan);
         for (index, id) in [
@@ -175,7 +178,7 @@ mod tests {
                 (&body["id"], &body["type"]),
                 (&json!(id), &json!("bench.event"))
             );
-            assert_eq!(body["key"], format!("{:04x}", index & 0xfff));
+            assert_eq!(body["key"], format!("{:04x}", index % 1000));
             assert_eq!(body["sent-at"], 1_767_323_045_000_123_u64);
         }
     }

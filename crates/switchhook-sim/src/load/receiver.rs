@@ -2,8 +2,9 @@
 //!
 //! It answers over bare sockets with one fixed text. End-to-end latency is the wall clock minus the
 //! `"sent-at":<microseconds>` that the driver wrote into the body, which the gateway hands on unchanged; a
-//! body without it is only counted. `/black-hole…` is read and never answered. `GET /report` and
-//! `GET /reset` serve a bench in another process.
+//! body without it is only counted. `/black-hole…` is read and never answered. `/every-100-fails…` answers 500 to
+//! every 100th key, that is to bodies whose `"key":"<4 hex>"` is a multiple of 100. `GET /report` and `GET /reset`
+//! serve a bench in another process.
 //! Bounds: those of [`crate::serve`] and of `frame`; a request that is none ends its connection.
 
 use std::io;
@@ -23,6 +24,13 @@ use crate::unix_us;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
+const ERROR: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+
+const KEY: &[u8] = b"\"key\":\"";
+
+/// Digits of a key, as the driver writes it.
+const KEY_LEN: usize = 4;
+
 const SENT_AT: &[u8] = b"\"sent-at\":";
 
 /// A receiver that runs.
@@ -35,8 +43,10 @@ pub struct Receiver {
 /// What a receiver has seen since its start or its last reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Received {
-    /// Requests answered.
+    /// Requests answered with 200.
     pub answered: u64,
+    /// Requests answered with 500.
+    pub refused: u64,
     /// Requests to the black hole.
     pub swallowed: u64,
     /// From `sent-at` to the arrival of the whole request.
@@ -46,6 +56,7 @@ pub struct Received {
 #[derive(Debug, Default)]
 struct Tally {
     answered: u64,
+    refused: u64,
     swallowed: u64,
     latency: Latency,
 }
@@ -102,6 +113,7 @@ impl Received {
     pub fn json(&self) -> Value {
         json!({
             "answered": self.answered,
+            "refused": self.refused,
             "swallowed": self.swallowed,
             "end_to_end": self.end_to_end.json(),
         })
@@ -113,6 +125,7 @@ impl Tally {
         let end_to_end = self.latency.quantiles();
         Received {
             answered: self.answered,
+            refused: self.refused,
             swallowed: self.swallowed,
             end_to_end,
         }
@@ -161,11 +174,17 @@ fn take(request: &[u8], head: Head, tally: &Mutex<Tally>, answers: &mut Vec<u8>)
         answers.extend_from_slice(answer.as_bytes());
         return;
     }
-    let sent = sent_us(request.get(head.length..).unwrap_or_default());
+    let body = request.get(head.length..).unwrap_or_default();
+    let (sent, fails) = (sent_us(body), is_refused(request, body));
     let now = unix_us();
     let mut tally = lock(tally);
     if request.starts_with(b"POST /black-hole") {
         tally.swallowed += 1;
+        return;
+    }
+    if fails {
+        tally.refused += 1;
+        answers.extend_from_slice(ERROR);
         return;
     }
     tally.answered += 1;
@@ -176,12 +195,27 @@ fn take(request: &[u8], head: Head, tally: &Mutex<Tally>, answers: &mut Vec<u8>)
     answers.extend_from_slice(OK);
 }
 
+/// Whether the path says that the key of this body fails.
+fn is_refused(request: &[u8], body: &[u8]) -> bool {
+    let Some(rest) = request.strip_prefix(b"POST /every-") else {
+        return false;
+    };
+    let every = rest.split(|byte| *byte == b'-').next();
+    let every = every.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+    let key = after(body, KEY).and_then(|rest| std::str::from_utf8(rest.get(..KEY_LEN)?).ok());
+    let key = key.and_then(|key| u32::from_str_radix(key, 16).ok());
+    matches!((key, every), (Some(key), Some(every)) if every > 0 && key % every == 0)
+}
+
+/// What follows `name` in `body`.
+fn after<'b>(body: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
+    let at = body.windows(name.len()).position(|text| text == name)?;
+    body.get(at + name.len()..)
+}
+
 /// The `sent-at` of a body.
 fn sent_us(body: &[u8]) -> Option<u64> {
-    let at = body
-        .windows(SENT_AT.len())
-        .position(|text| text == SENT_AT)?;
-    let digits = body.get(at + SENT_AT.len()..)?;
+    let digits = after(body, SENT_AT)?;
     let length = digits
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
@@ -205,5 +239,27 @@ mod tests {
         assert_eq!(sent_us(br#"{"a":1,"sent-at":5}"#), Some(5));
         assert_eq!(sent_us(br#"{"sent-at":"x"}"#), None);
         assert_eq!(sent_us(b""), None);
+    }
+
+    #[test]
+    fn the_keys_that_fail_are_those_that_the_path_says() {
+        let body = |key: u32| format!(r#"{{"id":"1","key":"{key:04x}","sent-at":1}}"#);
+        for (path, key, refused) in [
+            ("/every-100-fails/e0", 0, true),
+            ("/every-100-fails/e0", 300, true),
+            ("/every-100-fails/e0", 301, false),
+            ("/every-0-fails/e0", 0, false),
+            ("/every-x-fails/e0", 0, false),
+            ("/e0", 0, false),
+        ] {
+            let body = body(key);
+            let request = format!("POST {path} HTTP/1.1\r\n\r\n{body}");
+            assert_eq!(
+                is_refused(request.as_bytes(), body.as_bytes()),
+                refused,
+                "{path} {key}"
+            );
+        }
+        assert!(!is_refused(b"POST /every-1-fails HTTP/1.1", b"{}"));
     }
 }

@@ -20,6 +20,7 @@ fn plan(addr: SocketAddr, pace: Pace, until: Until) -> Plan {
         body_bytes: 1024,
         proof: None,
         run: 1,
+        keys: 16,
     }
 }
 

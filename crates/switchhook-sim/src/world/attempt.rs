@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use switchhook_core::engine::{Outcome, Start, Ticket};
 use switchhook_core::retry::{Policy, parse_retry_after};
+use switchhook_core::subscription::Target;
 use switchhook_core::time::UnixMs;
 
 use super::process::Process;
 use super::receiver::{self, Answer};
 use super::{Happening, World};
-use crate::checks::{Checked, Ending, Invariant, Starting, check};
-use crate::faults::Sabotage;
+use crate::checks::{Checked, Ending, Invariant, Leaving, Starting, check};
+use crate::faults::{Sabotage, chance};
 
 /// A request under way.
 pub(super) struct Flight {
@@ -23,41 +24,36 @@ pub(super) struct Flight {
 }
 
 impl World {
-    pub(super) fn start(&mut self, process: &mut Process, start: Start) -> Checked {
+    pub(super) fn start(&mut self, process: &mut Process, mut start: Start) -> Checked {
         let (now_ms, forward_ms) = (self.clock.now_ms, self.clock.forward_ms);
+        self.misdirect(&mut start);
         let (name, offset) = (start.endpoint.name.clone(), start.event.offset);
+        let subscription = start.subscription.name.clone();
         let number = u64::from(start.chain) << 16 | u64::from(start.n);
         self.note(
             "start (subscription, offset, chain and n)",
-            [digit(&start.subscription), offset.0, number],
+            [digit(&subscription), offset.0, number],
         );
-        let planned = self.plan.subscriptions.get(&start.subscription);
-        let policy = planned
-            .and_then(|planned| self.plan.policies.get(&planned.policy))
-            .cloned();
-        let as_planned = planned.is_some_and(|planned| planned.endpoint == name)
-            && self
-                .plan
-                .endpoints
-                .get(&name)
-                .is_some_and(|planned| planned.url == start.endpoint.url);
-        check(as_planned, Invariant::AsPlanned, || {
-            format!(
-                "{} of {} goes to {}, which the plan does not say",
-                offset.0, start.subscription, start.endpoint.url
-            )
-        })?;
+        self.goes_as_planned(process, &start)?;
         self.ledger.started(&Starting {
-            subscription: &start.subscription,
+            subscription: &subscription,
             offset,
             chain: start.chain,
             n: start.n,
             now_ms,
             forward_ms,
         })?;
-        self.gates
-            .not_before_retry_after(&name, now_ms, forward_ms)?;
-        self.gates.within_concurrency(&name, &self.plan)?;
+        let leaving = Leaving {
+            endpoint: &name,
+            probe: start.probe,
+            now_ms,
+            forward_ms,
+        };
+        self.gates.may_leave(&leaving, &self.plan)?;
+        let planned = self.plan.subscriptions.get(&subscription);
+        let policy = planned
+            .and_then(|planned| self.plan.policies.get(&planned.policy))
+            .cloned();
         let answer = self.answer(&name, start.endpoint.timeout_ms);
         self.queue.push(
             now_ms + answer.after_ms,
@@ -76,6 +72,67 @@ impl World {
             },
         );
         Ok(())
+    }
+
+    /// The defect that sends some requests to another member of the group.
+    fn misdirect(&mut self, start: &mut Start) {
+        let Target::Group(group) = &start.subscription.target else {
+            return;
+        };
+        if !self.is_sabotaged(Sabotage::TwoMembers) || !chance(&mut self.entropy, 200) {
+            return;
+        }
+        let members = self
+            .plan
+            .groups
+            .get(group)
+            .map(|group| group.members.clone());
+        let other = members
+            .into_iter()
+            .flatten()
+            .find(|name| *name != start.endpoint.name);
+        if let Some(other) = other.and_then(|name| self.plan.endpoints.get(&name)) {
+            start.endpoint = other.clone();
+        }
+    }
+
+    /// The plan says that it goes there; of a group, the one member that has the partition gets it.
+    fn goes_as_planned(&self, process: &Process, start: &Start) -> Checked {
+        let (name, endpoint) = (&start.subscription.name, &start.endpoint);
+        let planned = self.plan.subscriptions.get(name);
+        let is_meant = match planned.map(|planned| &planned.target) {
+            Some(Target::Endpoint(meant)) => *meant == endpoint.name,
+            Some(Target::Group(group)) => {
+                let group = self.plan.groups.get(group);
+                group.is_some_and(|group| group.members.contains(&endpoint.name))
+            }
+            None => false,
+        };
+        let as_written = self.plan.endpoints.get(&endpoint.name);
+        let as_planned = is_meant && as_written.is_some_and(|planned| planned.url == endpoint.url);
+        check(as_planned, Invariant::AsPlanned, || {
+            let offset = start.event.offset;
+            format!(
+                "{offset} of {name} goes to {}, which the plan does not say",
+                endpoint.url
+            )
+        })?;
+        let Some(Target::Group(_)) = planned.map(|planned| &planned.target) else {
+            return Ok(());
+        };
+        let place = planned.map(|planned| self.plan.place(planned, &start.event));
+        let lane = process.engine.lanes().find(|lane| {
+            lane.subscription == *name && Some(lane.partition) == place.map(|place| place.partition)
+        });
+        let has_it = lane
+            .as_ref()
+            .is_some_and(|lane| lane.endpoint.as_ref() == Some(&endpoint.name));
+        check(has_it, Invariant::OneMember, || {
+            format!(
+                "{} gets {place:?} of {name}, which is {lane:?}'s",
+                endpoint.name
+            )
+        })
     }
 
     fn answer(&mut self, endpoint: &str, timeout_ms: u64) -> Answer {
@@ -128,13 +185,14 @@ impl World {
             }),
         };
         self.ledger.ended(&Ending {
-            subscription: &start.subscription,
+            subscription: &start.subscription.name,
             event: &start.event,
             chain: start.chain,
             n: start.n,
             policy: &policy,
             kind: answer.kind,
             taken: answer.taken,
+            probe: start.probe,
             asked_ms,
             wall,
             now_ms,
@@ -148,8 +206,13 @@ impl World {
         check(judged.is_some(), Invariant::NoRepeat, || {
             "the engine knows nothing of this attempt".into()
         })?;
+        if let Some(change) = judged.and_then(|judged| judged.breaker) {
+            let planned = self.plan.endpoints.get(&change.endpoint);
+            self.gates
+                .changed(&change, planned, wall, now_ms, forward_ms);
+        }
         let numbers = [
-            digit(&start.subscription),
+            digit(&start.subscription.name),
             start.event.offset.0,
             u64::from(answer.taken.unwrap_or(0)),
         ];

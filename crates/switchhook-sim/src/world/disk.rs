@@ -3,17 +3,18 @@
 //! The store itself is the in-memory one; it holds what is durable and nothing else. Reads therefore see
 //! only that. A crash loses what waits, and of the group that was being written an end of any length.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc;
 
-use switchhook_core::delivery::Verdict;
+use switchhook_core::delivery::{Dead, DeliveryKey, Verdict, WaitReason};
 use switchhook_core::id::Offset;
 use switchhook_store::memory::Memory;
-use switchhook_store::query::Limit;
+use switchhook_store::query::{DeadFilter, Limit};
 use switchhook_store::{Batch, Receipt, Store};
 
+use super::operator::Deed;
 use super::{Happening, Message, World};
-use crate::checks::{Checked, Commit, Invariant, check};
+use crate::checks::{Checked, Commit, Invariant, Taken, Violation, check};
 use crate::faults::Sabotage;
 
 /// Whose batch it is, and so who is told.
@@ -23,9 +24,15 @@ pub(super) enum Origin {
     Request(u64),
     /// Dispatch: the number of its records, and whether a rebase rode along.
     Dispatch { number: Option<u64>, rebased: bool },
-    /// An operator; the subscriptions whose rows have changed.
-    Operator(Vec<std::sync::Arc<str>>),
+    /// An operator; what the process is to hear of.
+    Operator(Deed),
 }
+
+/// Everything at once: the worlds are small.
+pub(super) const ALL: Limit = Limit {
+    items: usize::MAX,
+    bytes: usize::MAX,
+};
 
 struct Job {
     batch: Batch,
@@ -46,6 +53,12 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether something that a person did is on its way.
+    pub(super) fn has_deeds(&self) -> bool {
+        let by_hand = |job: &Job| matches!(job.origin, Origin::Operator(_));
+        self.waiting.iter().any(by_hand)
     }
 }
 
@@ -107,30 +120,33 @@ impl World {
     fn commit_next(&mut self) -> Checked {
         let Some(Job {
             mut batch,
-            origin,
+            mut origin,
             process,
         }) = self.disk.waiting.pop_front()
         else {
             return Ok(());
         };
         self.spoil(&mut batch);
+        if let Origin::Operator(deed) = &mut origin {
+            self.only_what_takes_effect(deed, &batch)?;
+        }
         let before = self.disk.store.tail().end();
+        let kept = batch.retain.map(|_| self.kept()).transpose()?;
         let receipt = self.write(&batch)?;
-        let limit = Limit {
-            items: usize::MAX,
-            bytes: usize::MAX,
-        };
+        let taken = kept.map(|kept| self.taken(kept)).transpose()?;
         let after = self.disk.store.tail().end();
         let added = if before == after {
             vec![]
         } else {
-            self.disk.store.read_log(before, limit)?
+            self.disk.store.read_log(before, ALL)?
         };
         self.note_commit(&origin, before, after);
         self.ledger.committed(&Commit {
             batch: &batch,
             receipt: &receipt,
             added: &added,
+            chains: &self.chains(&batch)?,
+            taken: &taken.unwrap_or_default(),
             now_ms: self.clock.now_ms,
             forward_ms: self.clock.forward_ms,
         })?;
@@ -143,9 +159,7 @@ impl World {
             Origin::Dispatch { number, rebased } => {
                 self.post(at_ms, process, Message::Committed(number, rebased));
             }
-            Origin::Operator(subscriptions) => {
-                self.post(at_ms, process, Message::RowsChanged(subscriptions));
-            }
+            Origin::Operator(deed) => self.post(at_ms, process, Message::Done(deed)),
         }
         if !added.is_empty() {
             self.step_soon();
@@ -153,7 +167,70 @@ impl World {
         Ok(())
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<Receipt, crate::checks::Violation> {
+    /// A letter that somebody else has ended meanwhile is not discarded with this batch.
+    fn only_what_takes_effect(&self, deed: &mut Deed, batch: &Batch) -> Checked {
+        if deed.discarded.is_empty() {
+            return Ok(());
+        }
+        let dead = self.disk.store.dead(&DeadFilter::default(), None, ALL)?;
+        let there: BTreeMap<&DeliveryKey, u16> = dead
+            .iter()
+            .map(|letter| (&letter.dead.key, letter.dead.chain))
+            .collect();
+        let meant: BTreeMap<&DeliveryKey, u16> = batch
+            .discards
+            .iter()
+            .map(|(key, chain)| (key, *chain))
+            .collect();
+        deed.discarded
+            .retain(|(key, _)| there.get(key) == meant.get(key));
+        Ok(())
+    }
+
+    /// What retention could take.
+    fn kept(&self) -> Result<Taken, Violation> {
+        let dead = self.disk.store.dead(&DeadFilter::default(), None, ALL)?;
+        Ok(Taken {
+            events: self.disk.store.read_log(Offset(1), ALL)?,
+            dead: dead.into_iter().map(|letter| letter.dead).collect(),
+        })
+    }
+
+    /// What of it is no more.
+    fn taken(&self, before: Taken) -> Result<Taken, Violation> {
+        let after = self.kept()?;
+        let there: std::collections::BTreeSet<Offset> =
+            after.events.iter().map(|event| event.offset).collect();
+        let dead: std::collections::BTreeSet<&DeliveryKey> =
+            after.dead.iter().map(|dead| &dead.key).collect();
+        let is_gone = |letter: &Dead| !dead.contains(&letter.key);
+        Ok(Taken {
+            events: before
+                .events
+                .into_iter()
+                .filter(|e| !there.contains(&e.offset))
+                .collect(),
+            dead: before.dead.into_iter().filter(is_gone).collect(),
+        })
+    }
+
+    /// The chains that the store gave to the rows of replays.
+    fn chains(&self, batch: &Batch) -> Result<BTreeMap<DeliveryKey, u16>, Violation> {
+        let mut chains = BTreeMap::new();
+        for replay in batch
+            .replays
+            .iter()
+            .filter(|replay| replay.dead_chain.is_none())
+        {
+            let key = &replay.waiting.key;
+            let history = self.disk.store.history(key.offset)?;
+            let row = history.waiting.iter().find(|row| row.key == *key);
+            chains.extend(row.map(|row| (key.clone(), row.chain)));
+        }
+        Ok(chains)
+    }
+
+    pub(super) fn write(&mut self, batch: &Batch) -> Result<Receipt, Violation> {
         let (told, receipt) = mpsc::channel();
         let done = move |result| {
             let _nobody_waits = told.send(result);
@@ -182,14 +259,24 @@ impl World {
         }
     }
 
-    /// The defects of the disk.
+    /// The defects of the disk. And what a subscription has begun with since retention was asked for stays.
     fn spoil(&self, batch: &mut Batch) {
+        if let (Some(retain), Some(lowest)) = (&mut batch.retain, self.ledger.lowest())
+            && !self.is_sabotaged(Sabotage::RetentionTooKeen)
+        {
+            retain.keep_from = retain.keep_from.min(lowest);
+        }
         let records = &mut batch.records;
         if self.is_sabotaged(Sabotage::CursorTooFar) {
             records
                 .cursors
                 .iter_mut()
-                .for_each(|(_, cursor)| *cursor = cursor.next().min(self.ledger.end()));
+                .for_each(|cursor| cursor.offset = cursor.offset.next().min(self.ledger.end()));
+        }
+        if self.is_sabotaged(Sabotage::ProbeCounted) {
+            let rows = records.waiting.iter_mut();
+            rows.filter(|row| row.reason == WaitReason::Retry && row.counted < row.attempts)
+                .for_each(|row| row.counted += 1);
         }
         if self.is_sabotaged(Sabotage::WaitingRowLost) {
             records.waiting.pop();

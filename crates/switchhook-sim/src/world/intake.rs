@@ -23,6 +23,11 @@ use crate::faults::{CHAOS_MS, Sabotage, between, chance};
 struct Item {
     identity: Identity,
     kind: &'static str,
+    /// The number of its key, if it has one.
+    key: Option<u64>,
+    /// What its body says, and whether that is a number.
+    n: u64,
+    is_number: bool,
 }
 
 /// All senders together.
@@ -66,6 +71,9 @@ impl World {
                 } else {
                     self.entropy.pick(KINDS).copied().unwrap_or(NOISE)
                 };
+                let keyed = burst.keys > 0 && !chance(&mut self.entropy, 150);
+                let key = keyed.then(|| self.entropy.below(burst.keys));
+                let (n, is_number) = (self.entropy.below(100), !chance(&mut self.entropy, 30));
                 let number = window_ms.map(|_| self.intake.identities_made);
                 let window_ms = window_ms.unwrap_or(0);
                 Item {
@@ -76,6 +84,9 @@ impl World {
                         body: 0,
                     },
                     kind,
+                    key,
+                    n,
+                    is_number,
                 }
             });
             let items = items.collect();
@@ -142,10 +153,14 @@ impl World {
             id,
             source: name('i', source),
             kind: item.kind.into(),
-            key: None,
+            key: item.key.map(|key| format!("k{key}").into()),
             received_at: self.clock.wall(),
             headers: Headers::from([]),
-            body: Bytes::from(body.to_be_bytes().to_vec()),
+            body: Bytes::from(if item.is_number {
+                format!(r#"{{"n":{},"body":{body}}}"#, item.n)
+            } else {
+                format!(r#"{{"n":"{}","body":{body}}}"#, item.n)
+            }),
             dedup,
         }
     }

@@ -4,18 +4,21 @@
 //! else takes time, and what a read saw may be old when it arrives. A rebase rides with the records of
 //! dispatch, so that no row that was planned before the jump is written after it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use switchhook_core::engine::{LaneId, ReadDue, ReadLog};
+use switchhook_core::engine::{Known, LaneId, ReadDue, ReadLog};
 use switchhook_core::event::Event;
 use switchhook_core::id::Offset;
 use switchhook_core::plan::Plan;
-use switchhook_core::subscription::Start;
+use switchhook_core::subscription::{Start, Target};
+use switchhook_core::time::UnixMs;
 use switchhook_store::query::{DueWork, Limit};
 use switchhook_store::{Batch, Store, tail};
 
-use super::disk::Origin;
-use super::process::{All, Process};
+use super::disk::{ALL, Origin};
+use super::operator::Deed;
+use super::process::Process;
 use super::{Happening, World};
 use crate::checks::{Checked, Invariant, check};
 use crate::faults::{HOUR_MS, Sabotage, chance};
@@ -25,13 +28,16 @@ const BATCHES_MAX: usize = 2;
 
 /// What the shell learns.
 pub(super) enum Message {
-    Log(LaneId, Arc<str>, Offset, Vec<Arc<Event>>),
-    Due(LaneId, Arc<str>, DueWork),
+    Log(LaneId, Lane, Offset, Vec<Arc<Event>>),
+    Due(LaneId, Lane, DueWork),
     /// A batch of dispatch is durable: its number, and whether a rebase rode along.
     Committed(Option<u64>, bool),
-    RowsChanged(Vec<Arc<str>>),
-    Plan(Arc<Plan>, All),
+    Done(Deed),
+    Plan(Arc<Plan>, Box<Known>),
 }
+
+/// A subscription and one of its partitions.
+pub(super) type Lane = (Arc<str>, u16);
 
 /// What the shell reads from the disk.
 pub(super) enum Read {
@@ -98,12 +104,24 @@ impl World {
                 };
                 let until = read.until.plus_ms(if early { HOUR_MS / 6 } else { 0 });
                 let store = &self.disk.store;
-                let mut work = store.due(&read.subscription, until, &read.skip, limit)?;
+                let lane = (read.subscription, read.partition);
+                let mut work = store.due(&lane.0, lane.1, until, &read.skip, limit)?;
+                if self.is_sabotaged(Sabotage::HeldHandedOut) {
+                    let rows = store.waiting(&lane.0, Offset(1), ALL)?.into_iter();
+                    let held = rows.filter(|(row, _)| {
+                        row.due_at == UnixMs::NEVER && row.place.partition == lane.1
+                    });
+                    work.rows
+                        .extend(held.take(read.items).map(|(mut row, event)| {
+                            (row.due_at, row.place.key) = (read.until, None);
+                            (row, event)
+                        }));
+                }
                 if early {
                     let rows = work.rows.iter_mut();
                     rows.for_each(|(row, _)| row.due_at = row.due_at.min(read.until));
                 }
-                Message::Due(read.lane, read.subscription, work)
+                Message::Due(read.lane, lane, work)
             }
         };
         let at_ms = self.after_disk();
@@ -138,7 +156,8 @@ impl World {
             }
             Message::Due(lane, name, work) => {
                 let events = work.rows.iter().map(|(_, event)| event);
-                self.ledger.handed(&name, self.processes, events, false)?;
+                let of = (&*name.0, name.1);
+                self.ledger.handed(of, self.processes, events, false)?;
                 process.engine.handle_due(lane, work.rows, work.next_due);
             }
             Message::Committed(number, rebased) => {
@@ -154,57 +173,103 @@ impl World {
                         .for_each(|name| process.engine.handle_rows_changed(name));
                 }
             }
-            Message::RowsChanged(names) => {
-                names
-                    .iter()
-                    .for_each(|name| process.engine.handle_rows_changed(name));
+            Message::Done(deed) => self.hear(process, &deed),
+            // What people did meanwhile has to be on disk first: read again then.
+            Message::Plan(..) if process.restarting && !process.engine.is_quiet() => {
+                process.replanning = false;
             }
-            Message::Plan(plan, recovered) => self.adopt(process, plan, &recovered),
+            Message::Plan(plan, known) => self.adopt(process, plan, *known)?,
         }
         Ok(())
+    }
+
+    /// What people did is on disk.
+    fn hear(&mut self, process: &mut Process, deed: &Deed) {
+        let wall = self.clock.wall();
+        for (key, place) in &deed.discarded {
+            process.engine.handle_discarded(key, *place, wall);
+        }
+        for (name, paused) in &deed.pauses {
+            process.engine.handle_pause(name, *paused);
+            self.ledger.paused(name, *paused, self.clock.now_ms);
+        }
+        for name in &deed.rows {
+            process.engine.handle_rows_changed(name);
+        }
     }
 
     fn take_log(
         &mut self,
         process: &mut Process,
-        lane: LaneId,
-        name: &Arc<str>,
+        id: LaneId,
+        lane: &Lane,
         from: Offset,
         events: &[Arc<Event>],
     ) -> Checked {
+        let of = (&*lane.0, lane.1);
         self.ledger
-            .handed(name, self.processes, events.iter(), true)?;
-        process.engine.handle_log(lane, from, events);
-        match process
-            .engine
-            .cursors()
-            .find(|(lane, _)| *lane == name)
-            .map(|(_, cursor)| cursor)
-        {
-            Some(cursor) => self.ledger.within_window(name, cursor),
+            .handed(of, self.processes, events.iter(), true)?;
+        process.engine.handle_log(id, from, events);
+        let mut lanes = process.engine.lanes();
+        let now = lanes.find(|now| (&now.subscription, now.partition) == (&lane.0, lane.1));
+        match now.map(|now| now.cursor) {
+            Some(cursor) => self.ledger.within_window(of, cursor),
             None => Ok(()),
         }
     }
 
-    fn adopt(&mut self, process: &mut Process, plan: Arc<Plan>, recovered: &All) {
+    /// Puts a plan in force.
+    fn adopt(&mut self, process: &mut Process, plan: Arc<Plan>, mut known: Known) -> Checked {
         self.note(
             "plan (subscriptions)",
             [plan.subscriptions.len() as u64, 0, 0],
         );
-        for subscription in plan.subscriptions.values() {
-            if let Some(policy) = plan.policies.get(&subscription.policy) {
-                self.ledger.governed(&subscription.name, policy);
-            }
+        let (wall, now_ms) = (self.clock.wall(), self.clock.now_ms);
+        self.gates.planned(&plan, now_ms);
+        let records = self.ledger.breakers();
+        let before = process.plan.take();
+        let is_new = |name: &Arc<str>| {
+            before
+                .as_ref()
+                .is_none_or(|before| !before.endpoints.contains_key(name))
+        };
+        let records = records.filter(|record| is_new(&record.endpoint));
+        self.gates
+            .recovered(records, &plan, wall, (now_ms, self.clock.forward_ms));
+        // What people have paused since it was read counts.
+        known.paused = self.disk.store.pauses()?.into_keys().collect();
+        if self.is_sabotaged(Sabotage::PauseForgotten) {
+            known.paused.clear();
         }
-        self.gates.planned(&plan, self.clock.now_ms);
         let end = self.disk.store.tail().end();
+        let stays = before.filter(|_| !process.restarting);
+        let is_new = |name: &Arc<str>| {
+            stays
+                .as_ref()
+                .is_none_or(|before| !before.subscriptions.contains_key(name))
+        };
+        for name in plan.subscriptions.keys().filter(|name| is_new(name)) {
+            let paused = self.ledger.is_paused(name);
+            self.ledger.paused(name, paused, now_ms);
+        }
+        self.ledger.planned(&plan, end);
         process.engine.handle_end(end);
-        process
-            .engine
-            .handle_plan(&self.plan_for_engine(&plan), recovered);
+        let told = self.plan_for_engine(&plan);
+        if std::mem::take(&mut process.restarting) {
+            self.ledger.dispatch_began_anew();
+            process.engine.handle_restart(&told, &known, wall);
+        } else {
+            process.engine.handle_plan(&told, &known, wall);
+        }
+        if process.draining {
+            process.engine.drain();
+        }
+        process.replanning = false;
         process.planned = Some((None, end));
+        process.plan = Some(plan.clone());
         self.plan = plan;
-        self.planned_at_ms = self.clock.now_ms;
+        self.planned_at_ms = now_ms;
+        Ok(())
     }
 
     /// Hands over what must be committed.
@@ -284,15 +349,62 @@ impl World {
         let Some(process) = &self.process else {
             return Ok(());
         };
-        let counted = process
-            .engine
-            .in_flight_by_endpoint()
-            .filter(|(_, count)| *count > 0);
-        let counted: std::collections::BTreeMap<Arc<str>, usize> =
-            counted.map(|(name, count)| (name.clone(), count)).collect();
-        let real = self.gates.in_flight();
+        let endpoints = process.engine.endpoints(self.clock.wall());
+        let counted: BTreeMap<Arc<str>, usize> = endpoints
+            .filter(|endpoint| endpoint.in_flight > 0)
+            .map(|endpoint| (endpoint.endpoint, endpoint.in_flight))
+            .collect();
+        let mut real = self.gates.in_flight();
+        real.retain(|name, _| self.plan.endpoints.contains_key(name));
         check(counted == real, Invariant::SlotLimit, || {
             format!("the engine counts {counted:?} under way, there are {real:?}")
         })
+    }
+
+    /// Group: every partition has one member of its group or, while none is well, nobody. Returns who has had each
+    /// one since the last look.
+    pub(super) fn partitions_have_members(
+        &mut self,
+    ) -> Result<BTreeMap<Lane, Arc<str>>, crate::checks::Violation> {
+        let Some(process) = &self.process else {
+            return Ok(BTreeMap::new());
+        };
+        let mut members = BTreeMap::new();
+        let mut lanes = BTreeMap::<Arc<str>, Vec<u16>>::new();
+        for lane in process.engine.lanes() {
+            lanes
+                .entry(lane.subscription.clone())
+                .or_default()
+                .push(lane.partition);
+            let planned = self.plan.subscriptions.get(&lane.subscription);
+            let group = planned.and_then(|planned| self.plan.group_of(planned));
+            let may = |name: &Arc<str>| match planned.map(|planned| &planned.target) {
+                Some(Target::Endpoint(only)) => name == only,
+                Some(Target::Group(_)) => group.is_some_and(|group| group.members.contains(name)),
+                None => false,
+            };
+            check(
+                lane.endpoint.as_ref().is_none_or(may),
+                Invariant::OneMember,
+                || format!("{lane:?} belongs to no such group: {group:?}"),
+            )?;
+            if let Some(member) = lane.endpoint {
+                members.insert((lane.subscription, lane.partition), member);
+            }
+        }
+        for subscription in self.plan.subscriptions.values() {
+            let there = lanes.get_mut(&subscription.name);
+            let partitions = self.plan.partitions(subscription);
+            let whole = there.is_some_and(|there| {
+                there.sort_unstable();
+                there.iter().copied().eq(0..partitions)
+            });
+            check(whole, Invariant::OneMember, || {
+                format!("{} should have {partitions} partitions", subscription.name)
+            })?;
+        }
+        let before = std::mem::replace(&mut self.members, members.clone());
+        members.retain(|lane, member| before.get(lane) == Some(member));
+        Ok(members)
     }
 }

@@ -10,14 +10,16 @@
 //!
 //! * `clock`, `queue`, `trace`: virtual time, what comes next, what has happened
 //! * `options`: what a seed stands for
-//! * `intake`, `receiver`, `operator`: senders, endpoints, and people
-//! * `disk`: commits and crashes
+//! * `intake`, `receiver`, `operator`, `config`: senders, endpoints, people, and what these want
+//! * `disk`: commits and crashes; `layout`: what a start reads, and the rows that it moves
 //! * `process`, `message`, `attempt`: the shell around the engine
 
 mod attempt;
 mod clock;
+mod config;
 mod disk;
 mod intake;
+mod layout;
 mod message;
 mod operator;
 mod options;
@@ -26,6 +28,7 @@ mod queue;
 mod receiver;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,10 +40,11 @@ use crate::entropy::Entropy;
 use crate::faults::{CHAOS_MS, HOUR_MS, Sabotage, WORLD_MS, between, chance};
 
 use clock::Clock;
+use config::Config;
 use disk::Disk;
 use intake::Intake;
-use message::{Message, Read};
-use operator::Config;
+use message::{Lane, Message, Read};
+use operator::Act;
 use process::{Process, SLEEP_MAX_MS};
 use queue::Queue;
 use trace::Trace;
@@ -68,7 +72,7 @@ enum Happening {
     JumpNoticed(u32),
     Change,
     Replan(u32),
-    Operate,
+    Act(Act),
     Look,
     Heal,
     End,
@@ -121,21 +125,22 @@ impl fmt::Display for Broken {
 /// # Errors
 /// The first invariant that does not hold.
 pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Result<Summary, Box<Broken>> {
-    live(seed, sabotage).0
+    live(World::new(seed, sabotage)).0
 }
 
-/// Lives through the world of `seed` and says what happened last, whether it held or not.
+/// Lives through the world of `seed` and says what happened, whether it held or not.
 ///
 /// # Errors
 /// The first invariant that does not hold.
 pub fn run_and_tell(seed: u64) -> (Result<Summary, Box<Broken>>, Options, Vec<String>) {
-    let (result, world) = live(seed, None);
+    let mut world = World::new(seed, None);
+    world.trace.keeps_all = true;
+    let (result, world) = live(world);
     let lines = world.trace.lines();
     (result, world.options, lines)
 }
 
-fn live(seed: u64, sabotage: Option<Sabotage>) -> (Result<Summary, Box<Broken>>, World) {
-    let mut world = World::new(seed, sabotage);
+fn live(mut world: World) -> (Result<Summary, Box<Broken>>, World) {
     let result = world.live().map_err(|violation| {
         let (options, trace) = (world.options.clone(), world.trace.lines());
         Box::new(Broken {
@@ -170,6 +175,8 @@ struct World {
     /// When it came into force, in the world's milliseconds.
     planned_at_ms: u64,
     process: Option<Box<Process>>,
+    /// Who had each partition at the last look.
+    members: BTreeMap<Lane, Arc<str>>,
     /// Processes started so far; the last one is the present one.
     processes: u32,
     ledger: Ledger,
@@ -183,7 +190,7 @@ impl World {
     fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
         let options = Options::of(seed);
         let config = Config::new(&options);
-        let ledger = Ledger::new(&config.subscriptions());
+        let ledger = Ledger::new(&config.whole_plan());
         let mut world = Self {
             sabotage,
             entropy: Entropy::new(!seed),
@@ -196,6 +203,7 @@ impl World {
             plan: Arc::default(),
             planned_at_ms: 0,
             process: None,
+            members: BTreeMap::new(),
             processes: 0,
             ledger,
             gates: Gates::default(),
@@ -214,12 +222,11 @@ impl World {
             self.queue.push(burst.at_ms, Happening::Burst(number));
         }
         let faults = self.options.faults.clone();
-        let kinds: [(u64, fn() -> Happening); 5] = [
+        let kinds: [(u64, fn() -> Happening); 4] = [
             (faults.crashes, || Happening::Crash),
             (faults.stops, || Happening::Stop),
             (faults.jumps, || Happening::Jump),
             (faults.plan_changes, || Happening::Change),
-            (faults.operations, || Happening::Operate),
         ];
         for (count, happening) in kinds {
             for _ in 0..count {
@@ -227,6 +234,7 @@ impl World {
                 self.queue.push(at_ms, happening());
             }
         }
+        self.schedule_people();
         let looks = WORLD_MS / (2 * PATIENCE_MS);
         (1..looks).for_each(|n| self.queue.push(n * 2 * PATIENCE_MS, Happening::Look));
         self.queue.push(CHAOS_MS, Happening::Heal);
@@ -282,7 +290,7 @@ impl World {
             Happening::JumpNoticed(process) => self.jump_noticed(process)?,
             Happening::Change => self.change_plan(),
             Happening::Replan(process) => self.replan(process)?,
-            Happening::Operate => self.operate()?,
+            Happening::Act(act) => self.act(act)?,
             Happening::Look => self.look()?,
             Happening::Heal => self.heal(),
             Happening::End => {}
@@ -340,11 +348,14 @@ impl World {
 
     /// Looks whether anything stands still, and whether the store is as it should be.
     fn look(&mut self) -> Checked {
-        if let Some(process) = self.process.as_ref().filter(|process| process.is_working()) {
+        let settled = self.process.as_ref().filter(|process| process.is_settled());
+        if let Some(since_ms) = settled.map(|process| process.booted_at_ms) {
+            let members = self.partitions_have_members()?;
             self.ledger.no_lane_is_stuck(&Idle {
                 plan: &self.plan,
                 gates: &self.gates,
-                since_ms: process.booted_at_ms.max(self.planned_at_ms),
+                members: &members,
+                since_ms: since_ms.max(self.planned_at_ms),
                 back_at_ms: self.clock.back_at_ms.map_or(0, |at| at + 5_000),
                 now_ms: self.clock.now_ms,
             })?;

@@ -1,15 +1,18 @@
 //! What a seed stands for: the shape of one world, drawn once and printed when a check fails.
 //!
-//! Bounds: at most 4 sources, 4 endpoints, 4 policies and 6 subscriptions; some hundred events, or some
+//! Bounds: at most 4 sources, 4 endpoints, 2 groups, 4 policies and 6 subscriptions; some hundred events, or some
 //! ten thousand where a flood is drawn. No planned delay is longer than [`DELAY_MAX_MS`], so that the
 //! quiet end of the world is long enough for all work to end.
 
 use std::fmt;
 use std::sync::Arc;
 
+use switchhook_core::breaker;
 use switchhook_core::event::OWN_SOURCE;
+use switchhook_core::group::{Affinity, Group};
+use switchhook_core::limit::{adaptive, budget, rate};
 use switchhook_core::retry::{Action, Jitter, Match, Policy, Rule, Schedule};
-use switchhook_core::subscription::Start;
+use switchhook_core::subscription::{OnExhausted, Order, Start};
 
 use crate::entropy::Entropy;
 use crate::faults::{Behaviour, CHAOS_MS, Faults, HOUR_MS, between, chance, swarm};
@@ -31,6 +34,9 @@ pub struct Options {
     /// For each source, how long it remembers an identity; `None` where every request is a new event.
     pub(crate) sources: Vec<Option<u64>>,
     pub(crate) endpoints: Vec<EndpointOptions>,
+    pub(crate) groups: Vec<Arc<Group>>,
+    /// Requests under way at once, over all endpoints; 0: as many as are usual.
+    pub(crate) slots: usize,
     pub(crate) policies: Vec<Arc<Policy>>,
     pub(crate) subscriptions: Vec<SubscriptionOptions>,
     pub(crate) bursts: Vec<Burst>,
@@ -42,6 +48,10 @@ pub struct Options {
 pub(crate) struct EndpointOptions {
     pub(crate) concurrency: u16,
     pub(crate) timeout_ms: u64,
+    pub(crate) rate: Option<rate::Rate>,
+    pub(crate) adaptive: Option<adaptive::Bounds>,
+    pub(crate) retry_budget: Option<budget::Settings>,
+    pub(crate) breaker: Option<breaker::Settings>,
     pub(crate) behaviour: Behaviour,
 }
 
@@ -50,7 +60,15 @@ pub(crate) struct SubscriptionOptions {
     pub(crate) sources: Vec<Arc<str>>,
     pub(crate) types: Vec<&'static str>,
     pub(crate) endpoint: usize,
+    /// Instead of `endpoint`.
+    pub(crate) group: Option<usize>,
     pub(crate) policy: usize,
+    pub(crate) order: Order,
+    pub(crate) on_exhausted: OnExhausted,
+    /// What else must hold, in CEL.
+    pub(crate) when: Option<&'static str>,
+    /// A criterion besides: `$.n` is greater than this.
+    pub(crate) above: Option<u64>,
     pub(crate) start: Start,
     /// Not in the first plan; a change of the plan may add it.
     pub(crate) late: bool,
@@ -67,6 +85,8 @@ pub(crate) struct Burst {
     pub(crate) events: u64,
     /// Whether most of them are for nobody.
     pub(crate) noise: bool,
+    /// Their keys are drawn from so many; 0: they have none.
+    pub(crate) keys: u64,
 }
 
 impl Options {
@@ -81,19 +101,27 @@ impl Options {
         let endpoints: Vec<_> = (0..between(entropy, 1, 4))
             .map(|_| endpoint(entropy))
             .collect();
+        let groups: Vec<_> = (0..entropy.below(3))
+            .map(|number| Arc::new(group(entropy, number, endpoints.len())))
+            .collect();
         let policies: Vec<_> = (0..between(entropy, 1, 4))
             .map(|number| Arc::new(policy(entropy, number)))
             .collect();
         let count = between(entropy, 1, 5);
-        let mut subscriptions: Vec<_> = (0..count)
-            .map(|_| subscription(entropy, sources.len(), endpoints.len(), policies.len()))
-            .collect();
+        let of = (sources.len(), endpoints.len(), groups.len(), policies.len());
+        let mut subscriptions: Vec<_> = (0..count).map(|_| subscription(entropy, of)).collect();
         if chance(entropy, 600) {
-            let mut alerts = subscription(entropy, sources.len(), endpoints.len(), policies.len());
+            let mut alerts = subscription(entropy, of);
             alerts.sources = vec![OWN_SOURCE.into()];
-            alerts.types = vec!["integration.*"];
+            alerts.types = vec![*entropy.pick(&["integration.*", "*"]).unwrap_or(&"*")];
+            (alerts.when, alerts.above) = (None, None);
             subscriptions.push(alerts);
         }
+        let slots = if chance(entropy, 200) {
+            index(between(entropy, 1, 6))
+        } else {
+            0
+        };
         let bursts = bursts(entropy, sources.len());
         let prune = chance(entropy, 500);
         Self {
@@ -101,6 +129,8 @@ impl Options {
             faults,
             sources,
             endpoints,
+            groups,
+            slots,
             policies,
             subscriptions,
             bursts,
@@ -114,11 +144,14 @@ impl fmt::Display for Options {
         writeln!(f, "  {:?}", self.faults)?;
         writeln!(
             f,
-            "  dedup windows of the sources: {:?}, prune: {}",
-            self.sources, self.prune
+            "  dedup windows of the sources: {:?}, prune: {}, slots: {}",
+            self.sources, self.prune, self.slots
         )?;
         for (number, endpoint) in self.endpoints.iter().enumerate() {
             writeln!(f, "  e{number}: {endpoint:?}")?;
+        }
+        for group in &self.groups {
+            writeln!(f, "  {group:?}")?;
         }
         for policy in &self.policies {
             writeln!(f, "  {policy:?}")?;
@@ -159,7 +192,90 @@ fn endpoint(entropy: &mut Entropy) -> EndpointOptions {
     EndpointOptions {
         concurrency: u16::try_from(concurrency).unwrap_or(1),
         timeout_ms: between(entropy, 1_000, 30_000),
+        rate: chance(entropy, 250).then(|| rate(entropy)),
+        adaptive: chance(entropy, 250).then(|| adaptive::Bounds {
+            min: 1,
+            max: u16::try_from(between(entropy, 1, 16)).unwrap_or(1),
+        }),
+        retry_budget: chance(entropy, 250).then(|| budget::Settings {
+            share: 0.2,
+            per_second: u16::try_from(between(entropy, 1, 3)).unwrap_or(1),
+        }),
+        breaker: breaker(entropy),
         behaviour: Behaviour::draw(entropy),
+    }
+}
+
+/// At least ten in a minute, so that what waits is done in the quiet part of the world.
+fn rate(entropy: &mut Entropy) -> rate::Rate {
+    let (per, from, to) = match entropy.below(3) {
+        0 => (rate::Unit::Second, 1, 50),
+        1 => (rate::Unit::Minute, 10, 300),
+        _ => (rate::Unit::Hour, 600, 5_000),
+    };
+    rate::Rate {
+        count: between_u32(entropy, from, to),
+        per,
+    }
+}
+
+/// None, the usual one, or one that opens at next to nothing.
+pub(crate) fn breaker(entropy: &mut Entropy) -> Option<breaker::Settings> {
+    let usual = breaker::Settings {
+        failures: 5,
+        share: 0.5,
+        calls_min: 20,
+        window_ms: 30_000,
+        open_ms: 30_000,
+        open_max_ms: 300_000,
+        successes: 2,
+    };
+    match entropy.below(4) {
+        0 => None,
+        1 | 2 => Some(usual),
+        _ => Some(breaker::Settings {
+            failures: u16::try_from(between(entropy, 1, 3)).unwrap_or(1),
+            share: 0.1,
+            calls_min: u16::try_from(between(entropy, 1, 5)).unwrap_or(1),
+            open_ms: between(entropy, 1_000, 60_000),
+            open_max_ms: between(entropy, 60_000, 900_000),
+            successes: u16::try_from(between(entropy, 1, 3)).unwrap_or(1),
+            ..usual
+        }),
+    }
+}
+
+fn group(entropy: &mut Entropy, number: u64, endpoints: usize) -> Group {
+    let first = index(entropy.below(endpoints as u64));
+    let count = 1 + index(entropy.below(endpoints as u64));
+    Group {
+        name: name('g', index(number)),
+        members: (first..first + count)
+            .map(|n| name('e', n % endpoints))
+            .collect(),
+        partitions: partitions(entropy),
+        affinity: affinity(entropy),
+        failover_after_ms: chance(entropy, 700).then(|| between(entropy, 1_000, 600_000)),
+    }
+}
+
+pub(crate) fn partitions(entropy: &mut Entropy) -> u16 {
+    u16::try_from(between(entropy, 1, 8)).unwrap_or(1)
+}
+
+pub(crate) fn affinity(entropy: &mut Entropy) -> Affinity {
+    if chance(entropy, 300) {
+        Affinity::EventType
+    } else {
+        Affinity::Key
+    }
+}
+
+pub(crate) fn order(entropy: &mut Entropy) -> Order {
+    match entropy.below(5) {
+        0 | 1 => Order::None,
+        2 | 3 => Order::Key,
+        _ => Order::Strict,
     }
 }
 
@@ -226,9 +342,7 @@ fn between_u32(entropy: &mut Entropy, from: u64, to: u64) -> u32 {
 
 fn subscription(
     entropy: &mut Entropy,
-    sources: usize,
-    endpoints: usize,
-    policies: usize,
+    (sources, endpoints, groups, policies): (usize, usize, usize, usize),
 ) -> SubscriptionOptions {
     let below = |entropy: &mut Entropy, count: usize| index(entropy.below(count as u64));
     let only = below(entropy, sources);
@@ -249,7 +363,19 @@ fn subscription(
             .map(|types| types.to_vec())
             .unwrap_or_default(),
         endpoint: below(entropy, endpoints),
+        group: chance(entropy, 500)
+            .then(|| below(entropy, groups))
+            .filter(|_| groups > 0),
         policy: below(entropy, policies),
+        order: order(entropy),
+        on_exhausted: if chance(entropy, 400) {
+            OnExhausted::Halt
+        } else {
+            OnExhausted::Skip
+        },
+        // Fails where `n` is a text.
+        when: chance(entropy, 250).then_some("event.data.n % 3 != 0"),
+        above: chance(entropy, 150).then(|| entropy.below(50)),
         start: if chance(entropy, 500) {
             Start::Now
         } else {
@@ -269,6 +395,7 @@ fn bursts(entropy: &mut Entropy, sources: usize) -> Vec<Burst> {
             spread_ms: 1 + swarm(entropy, 3_000),
             events: 1,
             noise: false,
+            keys: keys(entropy),
         })
         .collect();
     let mut flood = |entropy: &mut Entropy, requests, events, noise| {
@@ -280,6 +407,7 @@ fn bursts(entropy: &mut Entropy, sources: usize) -> Vec<Burst> {
             spread_ms: 20_000,
             events,
             noise,
+            keys: keys(entropy),
         });
     };
     if chance(entropy, 20) {
@@ -291,4 +419,9 @@ fn bursts(entropy: &mut Entropy, sources: usize) -> Vec<Burst> {
         flood(entropy, 4, 250, false);
     }
     bursts
+}
+
+/// None, a few that many events share, or many.
+fn keys(entropy: &mut Entropy) -> u64 {
+    *entropy.pick(&[0, 1, 3, 3, 10, 1_000]).unwrap_or(&3)
 }

@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use switchhook_core::engine::{Command, Engine, LaneId, ReadLog, Recovered, Ticket};
+use switchhook_core::engine::{Command, Engine, Known, LaneId, ReadLog, Ticket};
 use switchhook_core::id::Offset;
 use switchhook_core::plan::Plan;
 use switchhook_store::Store;
 
 use super::attempt::Flight;
-use super::message::{Message, Read};
+use super::message::{Lane, Message, Read};
 use super::{Happening, World};
 use crate::checks::{Checked, Invariant, check};
-use crate::faults::{HOUR_MS, Sabotage};
+use crate::faults::HOUR_MS;
 
 /// Most commands of one step; more would mean that the engine never rests.
 const COMMANDS_MAX: usize = 100_000;
@@ -24,21 +24,24 @@ pub(super) const SLEEP_MAX_MS: u64 = HOUR_MS / 6;
 /// A stop in good order that takes longer ends like a crash, in milliseconds.
 const STOP_MAX_MS: u64 = 20_000;
 
-/// What the store knows of each subscription.
-pub(super) type All = BTreeMap<Arc<str>, Recovered>;
-
 /// See the module.
 pub(super) struct Process {
     pub(super) engine: Engine,
     pub(super) booted_at_ms: u64,
     pub(super) flights: BTreeMap<Ticket, Flight>,
     /// Whose lane it is, as reads of due rows say.
-    pub(super) lanes: BTreeMap<LaneId, Arc<str>>,
+    pub(super) lanes: BTreeMap<LaneId, Lane>,
     /// Reads for lanes of which that is not known yet.
     pub(super) unnamed: Vec<ReadLog>,
     pub(super) on_the_way: usize,
     /// A plan whose cursors are not durable yet: its batch, once it has one, and the end of the log then.
     pub(super) planned: Option<(Option<u64>, Offset)>,
+    /// The plan that the engine has.
+    pub(super) plan: Option<Arc<Plan>>,
+    /// The next one is on its way.
+    pub(super) replanning: bool,
+    /// Everything under way is to end, since dispatch cannot go on with the next plan.
+    pub(super) restarting: bool,
     pub(super) accepting: bool,
     pub(super) draining: bool,
     pub(super) rebase: bool,
@@ -51,8 +54,9 @@ impl Process {
         self.accepting && !self.draining
     }
 
-    pub(super) const fn is_working(&self) -> bool {
-        !self.draining
+    /// Whether people can get something done.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.is_accepting() && !self.replanning && !self.restarting
     }
 }
 
@@ -65,13 +69,16 @@ impl World {
         self.note("boot (process)", [u64::from(self.processes), 0, 0]);
         let end = self.disk.store.tail().end();
         self.process = Some(Box::new(Process {
-            engine: Engine::new(&Plan::default(), &All::new(), end),
+            engine: Engine::new(&Plan::default(), &Known::default(), end, self.clock.wall()),
             booted_at_ms: self.clock.now_ms,
             flights: BTreeMap::new(),
             lanes: BTreeMap::new(),
             unnamed: vec![],
             on_the_way: 0,
             planned: None,
+            plan: None,
+            replanning: false,
+            restarting: false,
             accepting: false,
             draining: false,
             rebase: true,
@@ -81,30 +88,40 @@ impl World {
         self.replan(self.processes)
     }
 
-    /// Reads what the store knows of the subscriptions of the new plan.
+    /// Brings a new plan into force, as soon as what is under way lets it.
     pub(super) fn replan(&mut self, process: u32) -> Checked {
-        let Some(present) = self.process.as_ref().filter(|_| process == self.processes) else {
+        let Some(present) = self.process.as_mut().filter(|_| process == self.processes) else {
             return Ok(());
         };
-        if present.planned.is_some() {
+        if present.planned.is_some() || present.replanning || present.restarting {
             // One at a time.
             let later = self.after(10, 1_000);
             self.queue.push(later, Happening::Replan(process));
             return Ok(());
         }
-        let plan = Arc::new(self.config.plan());
-        let mut recovered = All::new();
-        for (name, cursor) in self.disk.store.cursors()? {
-            if plan.subscriptions.contains_key(&name) {
-                let mut settled = self.disk.store.settled_from(&name, cursor)?;
-                if self.is_sabotaged(Sabotage::SettledForgotten) {
-                    settled.clear();
-                }
-                recovered.insert(name, Recovered { cursor, settled });
-            }
+        let plan = self.config.plan();
+        if !present.engine.can_go_on_with(&plan) {
+            present.restarting = true;
+            present.engine.drain();
+            self.note("restart of dispatch", [0; 3]);
+            self.step_soon();
+            return Ok(());
+        }
+        self.recover(plan)
+    }
+
+    /// Reads what the store knows of the subscriptions of a plan, once it stands there as the plan says.
+    fn recover(&mut self, plan: Plan) -> Checked {
+        if !self.lay_out(&plan)? {
+            return self.die_of_it();
+        }
+        let known = self.known(&plan)?;
+        if let Some(present) = &mut self.process {
+            present.replanning = true;
         }
         let at_ms = self.after_disk();
-        self.post(at_ms, process, Message::Plan(plan, recovered));
+        let message = Message::Plan(Arc::new(plan), Box::new(known));
+        self.post(at_ms, self.processes, message);
         Ok(())
     }
 
@@ -117,7 +134,19 @@ impl World {
         self.gone(20_000)
     }
 
+    /// The process dies while it moves rows: some have moved, some have not.
+    fn die_of_it(&mut self) -> Checked {
+        self.lose_what_is_not_durable()?;
+        self.be_gone(20_000);
+        Ok(())
+    }
+
     fn gone(&mut self, longest_ms: u64) -> Checked {
+        self.be_gone(longest_ms);
+        self.ledger.audit(&self.disk.store)
+    }
+
+    fn be_gone(&mut self, longest_ms: u64) {
         self.process = None;
         self.ledger.process_ended();
         self.gates.process_ended();
@@ -125,7 +154,6 @@ impl World {
         self.send_again();
         let at_ms = self.after(10, longest_ms);
         self.queue.push(at_ms, Happening::Boot);
-        self.ledger.audit(&self.disk.store)
     }
 
     pub(super) fn stop(&mut self) -> Checked {
@@ -185,6 +213,16 @@ impl World {
         self.obey(&mut process)?;
         self.hand_over(&mut process)?;
         self.arm(&mut process);
+        let rests = process.engine.is_quiet() && process.on_the_way == 0;
+        if process.restarting && !process.draining && !process.replanning && rests {
+            self.process = Some(process);
+            if self.disk.has_deeds() {
+                self.queue
+                    .push(self.clock.now_ms + 5, Happening::Step(self.processes));
+                return Ok(());
+            }
+            return self.recover(self.config.plan());
+        }
         let drained =
             process.draining && process.engine.in_flight() == 0 && process.on_the_way == 0;
         if drained && self.disk.is_idle() {
@@ -210,7 +248,8 @@ impl World {
                 Some(Command::Start(start)) => self.start(process, start)?,
                 Some(Command::ReadLog(read)) => self.read_log(process, read)?,
                 Some(Command::ReadDue(read)) => {
-                    process.lanes.insert(read.lane, read.subscription.clone());
+                    let lane = (read.subscription.clone(), read.partition);
+                    process.lanes.insert(read.lane, lane);
                     let at_ms = self.after_disk();
                     self.queue.push(
                         at_ms,

@@ -87,7 +87,8 @@ pub(crate) fn answer(
         );
     }
     if chance(entropy, behaviour.hold_pm) {
-        return status(*entropy.pick(&[401, 403, 410]).unwrap_or(&401), after_ms);
+        let held = [401, 401, 401, 403, 403, 407, 410];
+        return status(*entropy.pick(&held).unwrap_or(&401), after_ms);
     }
     if chance(entropy, behaviour.odd_pm) {
         let odd = [
@@ -114,7 +115,10 @@ fn during(
         OutageKind::Refused => failed(Failure::Connect, 1),
         OutageKind::Unavailable => status(503, after_ms),
         OutageKind::BlackHole => failed(Failure::Timeout, timeout_ms),
-        OutageKind::Unauthorized => status(401, after_ms),
+        OutageKind::Unauthorized => {
+            status(*entropy.pick(&[401, 403, 407]).unwrap_or(&401), after_ms)
+        }
+        OutageKind::Gone => status(410, after_ms),
         OutageKind::Throttled => throttled(after_ms, wall, entropy),
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Trace {
     hash: u64,
     steps: u64,
     last: VecDeque<Step>,
+    /// Whether all steps are kept, to be looked at.
+    pub(crate) keeps_all: bool,
 }
 
 impl Trace {
@@ -28,7 +30,7 @@ impl Trace {
         what.bytes().for_each(|byte| self.mix(u64::from(byte)));
         numbers.iter().for_each(|number| self.mix(*number));
         self.steps += 1;
-        if self.last.len() == KEPT {
+        if self.last.len() == KEPT && !self.keeps_all {
             self.last.pop_front();
         }
         self.last.push_back(Step {

@@ -1,11 +1,15 @@
 //! Dead letters: listed and counted by each filter, paged, replayed, discarded.
 
-use switchhook_core::delivery::{Dead, DeadReason, Failure, OutcomeKind};
+use switchhook_core::delivery::{
+    Attempt, Dead, DeadReason, Failure, OutcomeKind, Records, Waiting,
+};
 use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
 
 use super::Fixture;
-use super::sample::{ALL, dead, event, events, key, letters, rows, waiting};
+use super::sample::{
+    ALL, attempt, attempts, dead, event, events, key, letters, records, rows, waiting,
+};
 use crate::Batch;
 use crate::batch::{NewEvent, Replay};
 use crate::query::{DeadFilter, DeadPosition, Limit};
@@ -142,7 +146,7 @@ pub(super) fn a_replay_takes_effect_once_and_only_for_its_chain(fixture: &mut Fi
     row.attempts = 0;
     let replay = |dead_chain| Batch {
         replays: vec![Replay {
-            dead_chain,
+            dead_chain: Some(dead_chain),
             waiting: row.clone(),
         }],
         ..Batch::default()
@@ -189,4 +193,51 @@ pub(super) fn a_dead_letter_ends_its_waiting_row(fixture: &mut Fixture) {
     let counts = fixture.store().counts().expect("they can be read");
     assert_eq!(counts.dead.values().sum::<u64>(), 6);
     assert!(counts.waiting.values().all(|count| *count == 0));
+}
+
+pub(super) fn a_delivery_is_made_again_whatever_became_of_it(fixture: &mut Fixture) {
+    five_letters(fixture);
+    let again = |offset| Batch {
+        replays: vec![Replay {
+            dead_chain: None,
+            waiting: waiting("a", offset, 70),
+        }],
+        ..Batch::default()
+    };
+    let made = |offset, chain| Attempt {
+        chain,
+        ..attempt("a", offset, 1)
+    };
+    fixture.write(attempts([made(1, 4), made(1, 6), made(2, 0)]));
+    fixture.write(letters([Dead {
+        chain: 8,
+        ..dead("a", 2, 90)
+    }]));
+    fixture.write(records(Records {
+        settled: vec![key("a", 4)],
+        ..Records::default()
+    }));
+    fixture.write(Batch {
+        discards: vec![(key("a", 4), 0)],
+        ..Batch::default()
+    });
+    fixture.reopen();
+    // One with attempts and a dead letter, one whose letter has the highest chain, one of which nothing is known.
+    for (offset, chain) in [(1, 7), (2, 9), (4, 0)] {
+        assert_eq!(fixture.write(again(offset)).replayed, 1);
+        assert_eq!(fixture.write(again(offset)).replayed, 0, "it waits now");
+        let history = fixture.store().history(Offset(offset));
+        let history = history.expect("it can be read");
+        let row = Waiting {
+            chain,
+            ..waiting("a", offset, 70)
+        };
+        assert_eq!(history.waiting, [row]);
+        assert!(history.dead.iter().all(|dead| dead.key != key("a", offset)));
+    }
+    assert_eq!(
+        fixture.write(again(99)).replayed,
+        0,
+        "there is no such event"
+    );
 }

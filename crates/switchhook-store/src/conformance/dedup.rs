@@ -5,7 +5,7 @@ use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
 
 use super::Fixture;
-use super::sample::{appended, event, events, id, with_dedup};
+use super::sample::{appended, cursor, event, events, id, with_dedup};
 use crate::batch::NewEvent;
 use crate::{Appended, Batch, Conflict, First, Receipt};
 
@@ -104,7 +104,7 @@ pub(super) fn a_batch_that_refuses_conflicts_is_taken_whole_or_not_at_all(fixtur
     for (batch, index, first) in refused {
         let receipt = fixture.write(Batch {
             records: Records {
-                cursors: vec![("s".into(), Offset(2))],
+                cursors: vec![cursor("s", 0, 2)],
                 ..Records::default()
             },
             ..whole(batch)

@@ -5,12 +5,17 @@
 //!
 //! A second proof compares engines with [`crate::memory`] on random batches; it is a test of this crate.
 
+mod breakers;
 mod dead;
 mod dedup;
 mod events;
+mod jobs;
 mod log;
+mod order;
+mod partitions;
 mod progress;
 mod resources;
+mod retention;
 mod sample;
 mod waiting;
 
@@ -125,6 +130,37 @@ const CHECKS: &[Check] = &[
     progress::counts_follow_every_change,
     events::each_filter_finds_what_it_names,
     events::pages_go_back_in_time,
+    dead::a_delivery_is_made_again_whatever_became_of_it,
+    events::a_scan_goes_forward_and_says_where_to_go_on,
+    events::a_time_leads_to_an_offset_where_the_clock_jumped_too,
+    order::a_held_row_is_neither_due_nor_next_nor_oldest,
+    order::a_release_makes_the_first_held_rows_of_its_key_due,
+    order::a_release_of_all_keys_goes_by_the_order_of_the_log,
+    order::a_row_written_and_released_in_one_batch_is_due,
+    order::a_clock_that_went_back_releases_nothing,
+    order::keys_say_what_each_of_them_waits_for,
+    partitions::each_partition_has_a_cursor_and_a_member,
+    partitions::work_is_due_in_its_partition_alone,
+    partitions::settled_goes_up_to_the_last_record_of_the_partition,
+    partitions::waiting_rows_are_listed_in_the_order_of_the_log,
+    partitions::other_partitions_begin_at_the_lowest_cursor_of_the_old_ones,
+    partitions::a_layout_of_as_many_partitions_adds_what_is_missing,
+    partitions::a_layout_of_a_subscription_that_has_not_begun_makes_no_cursor,
+    partitions::a_row_that_is_left_in_a_partition_that_is_no_more_is_still_counted,
+    retention::old_events_go_with_their_attempts,
+    retention::each_step_is_bounded_and_says_whether_there_is_more,
+    retention::what_a_delivery_needs_stays,
+    retention::what_is_no_longer_needed_goes_with_the_next_step,
+    retention::old_attempts_go_also_of_events_that_stay,
+    retention::an_identity_is_remembered_after_its_event_is_gone,
+    retention::an_offset_is_never_given_twice,
+    retention::a_delivery_whose_event_is_gone_is_not_made_again,
+    retention::every_read_goes_on_behind_a_gap,
+    jobs::a_job_is_written_over_the_one_with_its_id,
+    jobs::of_too_many_jobs_the_oldest_that_are_over_go,
+    jobs::a_pause_stays_until_it_is_taken_back,
+    jobs::the_audit_log_is_numbered_and_read_from_the_newest,
+    breakers::the_last_record_of_each_endpoint_is_kept,
     resources::versions_go_on_over_changes_and_deletes,
     resources::tokens_are_kept,
 ];

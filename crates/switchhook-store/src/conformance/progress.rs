@@ -7,27 +7,23 @@ use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
 
 use super::Fixture;
-use super::sample::{attempt, attempts, dead, fill, key, letters, numbers, records, rows, waiting};
+use super::sample::{
+    attempt, attempts, cursor, cursors, dead, fill, key, letters, numbers, records, rows, waiting,
+};
 
 pub(super) fn cursors_are_the_last_ones_written(fixture: &mut Fixture) {
     fill(fixture, 9);
-    let moved = |cursors: &[(&str, u64)]| {
-        let cursors = cursors
-            .iter()
-            .map(|(name, at)| ((*name).into(), Offset(*at)))
-            .collect();
-        records(Records {
-            cursors,
-            ..Records::default()
-        })
-    };
-    fixture.write(moved(&[("a", 3), ("b", 5), ("a", 7)]));
+    fixture.write(cursors([
+        cursor("a", 0, 3),
+        cursor("b", 0, 5),
+        cursor("a", 0, 7),
+    ]));
     fixture.write(attempts([attempt("c", 4, 1)]));
     fixture.reopen();
     // Back is possible too: that is how a subscription is replayed.
-    fixture.write(moved(&[("b", 2)]));
+    fixture.write(cursors([cursor("b", 0, 2)]));
     fixture.reopen();
-    let expected = BTreeMap::from([("a".into(), Offset(7)), ("b".into(), Offset(2))]);
+    let expected = [cursor("a", 0, 7), cursor("b", 0, 2)];
     assert_eq!(
         fixture.store().cursors().expect("they can be read"),
         expected
@@ -48,7 +44,7 @@ pub(super) fn settled_is_what_has_an_attempt_a_row_or_a_dead_letter(fixture: &mu
     let from = |subscription, offset| {
         let found = fixture
             .store()
-            .settled_from(subscription, Offset(offset))
+            .settled_from(subscription, 0, Offset(offset))
             .expect("they can be read");
         numbers(&found)
     };

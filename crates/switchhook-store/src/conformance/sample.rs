@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use switchhook_core::delivery::{
-    Attempt, Dead, DeadReason, DeliveryKey, Failure, OutcomeKind, Records, Verdict, WaitReason,
-    Waiting,
+    Attempt, Cursor, Dead, DeadReason, DeliveryKey, Failure, Gap, OutcomeKind, Place, Records,
+    Verdict, WaitReason, Waiting,
 };
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
@@ -108,11 +108,12 @@ pub(super) fn key(subscription: &str, offset: u64) -> DeliveryKey {
 pub(super) fn waiting(subscription: &str, offset: u64, due_ms: u64) -> Waiting {
     Waiting {
         key: key(subscription, offset),
+        place: Place::default(),
         chain: 0,
         attempts: 2,
         counted: 1,
         due_at: UnixMs(due_ms),
-        deadline: UnixMs(u64::MAX),
+        deadline: UnixMs::NEVER,
         delay_ms: 500,
         reason: WaitReason::Hold,
     }
@@ -121,6 +122,7 @@ pub(super) fn waiting(subscription: &str, offset: u64, due_ms: u64) -> Waiting {
 pub(super) fn dead(subscription: &str, offset: u64, at_ms: u64) -> Dead {
     Dead {
         key: key(subscription, offset),
+        place: Place::default(),
         chain: 0,
         attempts: 3,
         at: UnixMs(at_ms),
@@ -128,12 +130,14 @@ pub(super) fn dead(subscription: &str, offset: u64, at_ms: u64) -> Dead {
         outcome: Some(OutcomeKind::Status(503)),
         endpoint: "crm".into(),
         detail: Some("service unavailable".into()),
+        gap: Gap::None,
     }
 }
 
 pub(super) fn attempt(subscription: &str, offset: u64, n: u16) -> Attempt {
     Attempt {
         key: key(subscription, offset),
+        partition: 0,
         chain: 0,
         n,
         endpoint: "crm".into(),
@@ -145,6 +149,24 @@ pub(super) fn attempt(subscription: &str, offset: u64, n: u16) -> Attempt {
         detail: Some("no answer".into()),
         next_at: Some(UnixMs(99)),
     }
+}
+
+/// A cursor without a member.
+pub(super) fn cursor(subscription: &str, partition: u16, offset: u64) -> Cursor {
+    Cursor {
+        subscription: subscription.into(),
+        partition,
+        offset: Offset(offset),
+        member: None,
+    }
+}
+
+/// A batch of cursors.
+pub(super) fn cursors(cursors: impl IntoIterator<Item = Cursor>) -> Batch {
+    records(Records {
+        cursors: cursors.into_iter().collect(),
+        ..Records::default()
+    })
 }
 
 /// What is returned for an event that was appended.

@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use tempfile::TempDir;
+
 use super::{Fixture, run_all};
 use crate::Store;
 use crate::embedded::{Embedded, Options};
@@ -22,7 +24,11 @@ fn open(dir: &Path) -> Box<dyn Store> {
 
 /// An embedded store that is closed and opened again between write and read.
 pub(super) fn embedded() -> Fixture {
-    let dir = Rc::new(tempfile::tempdir().unwrap());
+    embedded_in(Rc::new(tempfile::tempdir().unwrap()))
+}
+
+/// The same in this directory.
+pub(super) fn embedded_in(dir: Rc<TempDir>) -> Fixture {
     let store = open(dir.path());
     Fixture::new(
         store,

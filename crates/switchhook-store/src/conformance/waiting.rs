@@ -16,7 +16,7 @@ fn due(fixture: &Fixture, until: u64, skip: &[u64], limit: Limit) -> (Vec<u64>, 
     let skip: BTreeSet<Offset> = skip.iter().copied().map(Offset).collect();
     let work = fixture
         .store()
-        .due("s", UnixMs(until), &skip, limit)
+        .due("s", 0, UnixMs(until), &skip, limit)
         .expect("it can be read");
     for (row, event) in &work.rows {
         assert_eq!(row.key.offset, event.offset);
@@ -46,13 +46,13 @@ pub(super) fn work_is_due_in_order_and_not_before(fixture: &mut Fixture) {
     assert_eq!(due(fixture, 9, &[], ALL), (vec![], Some(10)));
     let work = fixture
         .store()
-        .due("t", UnixMs(9), &BTreeSet::new(), ALL)
+        .due("t", 0, UnixMs(9), &BTreeSet::new(), ALL)
         .expect("it can be read");
     let expected = (waiting("t", 6, 5), event(6).at(Offset(6)).into());
     assert_eq!(work.rows, [expected]);
     let none = fixture
         .store()
-        .due("never seen", UnixMs(9), &BTreeSet::new(), ALL);
+        .due("never seen", 0, UnixMs(9), &BTreeSet::new(), ALL);
     assert_eq!(
         none.expect("it can be read"),
         crate::query::DueWork::default()
@@ -119,7 +119,7 @@ pub(super) fn rebase_lets_no_row_wait_longer_than_planned(fixture: &mut Fixture)
     fixture.reopen();
     let work = fixture
         .store()
-        .due("s", UnixMs(u64::MAX), &BTreeSet::new(), ALL)
+        .due("s", 0, UnixMs(u64::MAX), &BTreeSet::new(), ALL)
         .expect("it can be read");
     let found: Vec<_> = work
         .rows

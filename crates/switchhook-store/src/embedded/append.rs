@@ -14,6 +14,7 @@ use switchhook_core::time::UnixMs;
 use super::codec::{int, uint, write_headers};
 use super::identities::Identities;
 use super::names::Interner;
+use super::read::END;
 use crate::Appended;
 use crate::batch::{DedupEntry, NewEvent};
 use crate::conflict::Log;
@@ -36,9 +37,7 @@ pub(super) struct Appender<'c> {
 impl<'c> Appender<'c> {
     /// Goes on where the log ends.
     pub(super) fn load(conn: &'c Connection) -> rusqlite::Result<Self> {
-        let end = conn.query_row("SELECT coalesce(max(seq), 0) + 1 FROM event", [], |row| {
-            row.get(0)
-        })?;
+        let end = conn.query_row(END, [], |row| row.get(0))?;
         Ok(Self {
             conn,
             insert: conn.prepare_cached(INSERT_EVENT)?,
@@ -69,7 +68,8 @@ impl<'c> Appender<'c> {
             });
         }
         if let Some(entry) = &new.dedup {
-            self.identities.remember(entry, new.received_at.0, seq)?;
+            self.identities
+                .remember(entry, new.received_at.0, seq, new.id)?;
         }
         log.push(Arc::new(event));
         Ok(Appended::New { id: new.id, offset })

@@ -1,13 +1,14 @@
 //! How values look in the database: numbers, outcomes, headers.
 //!
-//! Everything here reads back as what was written, except that a number above 2^63 - 1 reads back as the
-//! largest one (only "never" is that late).
+//! Everything here reads back as what was written, except that a number above 2^63 - 1 reads back as that
+//! (which is [`UnixMs::NEVER`](switchhook_core::time::UnixMs::NEVER)).
 
 use std::sync::Arc;
 
 use rusqlite::types::Type;
 use switchhook_core::delivery::{Failure, OutcomeKind};
 use switchhook_core::event::Headers;
+use switchhook_core::group::KeyHash;
 
 /// `value` as SQLite's integer.
 pub(super) fn int(value: u64) -> i64 {
@@ -16,11 +17,17 @@ pub(super) fn int(value: u64) -> i64 {
 
 /// The number that [`int`] wrote.
 pub(super) fn uint(stored: i64) -> u64 {
-    if stored == i64::MAX {
-        u64::MAX
-    } else {
-        u64::try_from(stored).unwrap_or_default()
-    }
+    u64::try_from(stored).unwrap_or_default()
+}
+
+/// The bits of a key's hash, or NULL.
+pub(super) fn key_bits(key: Option<KeyHash>) -> Option<i64> {
+    key.map(|key| key.0.cast_signed())
+}
+
+/// The hash that [`key_bits`] wrote.
+pub(super) fn key_of(stored: Option<i64>) -> Option<KeyHash> {
+    stored.map(|bits| KeyHash(bits.cast_unsigned()))
 }
 
 /// A status as itself, a failure as its negative code.
@@ -96,6 +103,7 @@ fn read_text(bytes: &mut &[u8]) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use switchhook_core::time::UnixMs;
 
     use super::*;
 
@@ -128,9 +136,23 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_time_reads_back_as_itself() {
-        for value in [0, 1, 1_700_000_000_000, u64::MAX] {
-            assert_eq!(uint(int(value)), value);
+    fn never_reads_back_as_never_and_what_is_later_too() {
+        let never = UnixMs::NEVER.0;
+        for (value, read) in [
+            (0, 0),
+            (1_700_000_000_000, 1_700_000_000_000),
+            (never, never),
+            (u64::MAX, never),
+        ] {
+            assert_eq!(uint(int(value)), read);
         }
+    }
+
+    #[test]
+    fn a_hash_reads_back_as_itself() {
+        for hash in [0, 1, u64::MAX, 1 << 63] {
+            assert_eq!(key_of(key_bits(Some(KeyHash(hash)))), Some(KeyHash(hash)));
+        }
+        assert_eq!(key_of(key_bits(None)), None);
     }
 }

@@ -1,9 +1,19 @@
-//! Writes what the management API makes: resources and tokens.
+//! What the management API makes and keeps: resources, tokens, pauses, jobs, the audit log; and the breakers, which
+//! are as few and as small. Each is written and read here.
 
-use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::codec::int;
-use crate::batch::{ResourceChange, Token};
+use rusqlite::{Connection, OptionalExtension, params};
+use switchhook_core::breaker::{Cause, Record, State};
+use switchhook_core::time::UnixMs;
+
+use super::codec::{bad, int, uint};
+use super::read::{code, time};
+use crate::batch::{
+    AuditEntry, JOBS_MAX, Job, Layout, Pause, PauseChange, Resource, ResourceChange, Token,
+};
+use crate::query::Audited;
 
 /// The version goes on over a delete, which leaves a row without a body.
 const PUT: &str =
@@ -12,6 +22,22 @@ const PUT: &str =
      SET version = version + 1, body = excluded.body, updated_at = excluded.updated_at";
 const DELETE: &str = "UPDATE resource SET version = version + 1, body = NULL, updated_at = ?3
      WHERE kind = ?1 AND name = ?2 AND body IS NOT NULL";
+const SAVE_BREAKER: &str = "INSERT OR REPLACE INTO breaker
+     (endpoint, state, cause, since, until, failed_probes, reason, pause_until)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const LAYOUT: &str = "SELECT text FROM layout WHERE subscription = ?1";
+const SAVE_LAYOUT: &str = "INSERT OR REPLACE INTO layout (subscription, text) VALUES (?1, ?2)";
+const PAUSE: &str = "INSERT OR REPLACE INTO pause (subscription, at, reason) VALUES (?1, ?2, ?3)";
+const RESUME: &str = "DELETE FROM pause WHERE subscription = ?1";
+const SAVE_JOB: &str =
+    "INSERT OR REPLACE INTO job (id, is_over, body, updated_at) VALUES (?1, ?2, ?3, ?4)";
+/// All but the newest, where one that is over counts as older than one that is not.
+const FORGET_JOBS: &str = "DELETE FROM job WHERE id IN
+     (SELECT id FROM job ORDER BY is_over, id DESC LIMIT -1 OFFSET ?1)";
+const AUDIT: &str =
+    "INSERT INTO audit (actor, action, object, detail, at) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const AUDITED: &str = "SELECT number, actor, action, object, detail, at FROM audit
+     WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
 const ADD_TOKEN: &str = "INSERT OR REPLACE INTO token (hash, name, created_at) VALUES (?1, ?2, ?3)";
 
 /// Makes, changes or deletes a resource.
@@ -32,4 +58,180 @@ pub(super) fn change(conn: &Connection, change: &ResourceChange) -> rusqlite::Re
 pub(super) fn add_token(conn: &Connection, token: &Token) -> rusqlite::Result<()> {
     let values = params![token.hash.as_slice(), &*token.name, int(token.created_at.0)];
     conn.prepare_cached(ADD_TOKEN)?.execute(values).map(drop)
+}
+
+/// Writes what of a gate outlives a restart.
+pub(super) fn save_breaker(conn: &Connection, record: &Record) -> rusqlite::Result<()> {
+    let values = params![
+        &*record.endpoint,
+        record.state.code(),
+        record.cause.map(Cause::code),
+        int(record.since.0),
+        record.until.map(|until| int(until.0)),
+        record.failed_probes,
+        record.reason.as_deref(),
+        int(record.pause_until.0),
+    ];
+    conn.prepare_cached(SAVE_BREAKER)?.execute(values).map(drop)
+}
+
+/// Keeps the text of a layout, and says whether there was another one before.
+pub(super) fn save_layout(conn: &Connection, layout: &Layout) -> rusqlite::Result<bool> {
+    let (name, text) = (&*layout.subscription, &*layout.text);
+    let before: Option<String> = conn
+        .prepare_cached(LAYOUT)?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    conn.prepare_cached(SAVE_LAYOUT)?.execute([name, text])?;
+    Ok(before.is_some_and(|before| before != text))
+}
+
+/// Pauses or resumes a subscription.
+pub(super) fn pause(conn: &Connection, change: &PauseChange) -> rusqlite::Result<()> {
+    let name = &*change.subscription;
+    match &change.pause {
+        Some(Pause { at, reason }) => {
+            conn.prepare_cached(PAUSE)?
+                .execute(params![name, int(at.0), reason.as_deref()])
+        }
+        None => conn.prepare_cached(RESUME)?.execute([name]),
+    }
+    .map(drop)
+}
+
+/// Writes jobs, and forgets those that are too many.
+pub(super) fn save_jobs(conn: &Connection, jobs: &[Job]) -> rusqlite::Result<()> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let mut save = conn.prepare_cached(SAVE_JOB)?;
+    for job in jobs {
+        save.execute(params![
+            &*job.id,
+            job.is_over,
+            &*job.body,
+            int(job.updated_at.0)
+        ])?;
+    }
+    conn.prepare_cached(FORGET_JOBS)?
+        .execute([i64::try_from(JOBS_MAX).unwrap_or(i64::MAX)])
+        .map(drop)
+}
+
+/// Adds an entry to the audit log.
+pub(super) fn audit(conn: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
+    let AuditEntry {
+        at,
+        actor,
+        action,
+        object,
+        detail,
+    } = entry;
+    let values = params![&**actor, &**action, &**object, &**detail, int(at.0)];
+    conn.prepare_cached(AUDIT)?.execute(values).map(drop)
+}
+
+pub(super) fn resources(conn: &Connection) -> rusqlite::Result<Vec<Resource>> {
+    conn.prepare_cached(
+        "SELECT kind, name, version, body, updated_at FROM resource WHERE body IS NOT NULL ORDER BY kind, name",
+    )?
+    .query_map([], |row| {
+        Ok(Resource {
+            kind: row.get(0)?,
+            name: row.get(1)?,
+            version: uint(row.get(2)?),
+            body: row.get(3)?,
+            updated_at: time(row, 4)?,
+        })
+    })?
+    .collect()
+}
+
+pub(super) fn tokens(conn: &Connection) -> rusqlite::Result<Vec<Token>> {
+    conn.prepare_cached("SELECT hash, name, created_at FROM token ORDER BY created_at, hash")?
+        .query_map([], |row| {
+            Ok(Token {
+                hash: row.get(0)?,
+                name: row.get(1)?,
+                created_at: time(row, 2)?,
+            })
+        })?
+        .collect()
+}
+
+pub(super) fn breakers(conn: &Connection) -> rusqlite::Result<Vec<Record>> {
+    conn.prepare_cached(
+        "SELECT endpoint, state, cause, since, until, failed_probes, reason, pause_until
+         FROM breaker ORDER BY endpoint",
+    )?
+    .query_map([], |row| {
+        let cause: Option<u8> = row.get(2)?;
+        Ok(Record {
+            endpoint: row.get(0)?,
+            state: code(row, 1, State::from_code)?,
+            cause: cause
+                .map(|cause| Cause::from_code(cause).ok_or_else(|| bad("unknown cause")))
+                .transpose()?,
+            since: time(row, 3)?,
+            until: row.get::<_, Option<i64>>(4)?.map(|at| UnixMs(uint(at))),
+            failed_probes: row.get(5)?,
+            reason: row.get(6)?,
+            pause_until: time(row, 7)?,
+        })
+    })?
+    .collect()
+}
+
+pub(super) fn layouts(conn: &Connection) -> rusqlite::Result<BTreeMap<Arc<str>, Arc<str>>> {
+    conn.prepare_cached("SELECT subscription, text FROM layout")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+pub(super) fn pauses(conn: &Connection) -> rusqlite::Result<BTreeMap<Arc<str>, Pause>> {
+    conn.prepare_cached("SELECT subscription, at, reason FROM pause")?
+        .query_map([], |row| {
+            let pause = Pause {
+                at: time(row, 1)?,
+                reason: row.get(2)?,
+            };
+            Ok((row.get(0)?, pause))
+        })?
+        .collect()
+}
+
+pub(super) fn jobs(conn: &Connection) -> rusqlite::Result<Vec<Job>> {
+    conn.prepare_cached("SELECT id, is_over, body, updated_at FROM job ORDER BY id DESC")?
+        .query_map([], |row| {
+            Ok(Job {
+                id: row.get(0)?,
+                is_over: row.get(1)?,
+                body: row.get(2)?,
+                updated_at: time(row, 3)?,
+            })
+        })?
+        .collect()
+}
+
+pub(super) fn audited(
+    conn: &Connection,
+    before: Option<u64>,
+    items: usize,
+) -> rusqlite::Result<Vec<Audited>> {
+    let before = before.map_or(i64::MAX, int);
+    let items = i64::try_from(items).unwrap_or(i64::MAX);
+    conn.prepare_cached(AUDITED)?
+        .query_map(params![before, items], |row| {
+            Ok(Audited {
+                number: uint(row.get(0)?),
+                entry: AuditEntry {
+                    actor: row.get(1)?,
+                    action: row.get(2)?,
+                    object: row.get(3)?,
+                    detail: row.get(4)?,
+                    at: time(row, 5)?,
+                },
+            })
+        })?
+        .collect()
 }

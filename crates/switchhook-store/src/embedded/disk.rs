@@ -119,7 +119,7 @@ impl Disk {
     }
 
     fn ballast(&self) -> PathBuf {
-        self.dir.join("ballast")
+        self.dir.join(BALLAST)
     }
 }
 
@@ -128,13 +128,17 @@ pub(super) fn free_bytes(dir: &Path) -> u64 {
     statvfs(dir).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Bytes of all files in `dir`.
+/// Name of the ballast file in the data directory.
+const BALLAST: &str = "ballast";
+
+/// Bytes of all files in `dir` but the ballast: that is room kept free, and nothing that is forgotten makes it smaller.
 pub(super) fn used_bytes(dir: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return 0;
     };
     entries
         .flatten()
+        .filter(|entry| entry.file_name() != BALLAST)
         .filter_map(|entry| entry.metadata().ok())
         .map(|data| data.len())
         .sum()

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::codec::int;
 use crate::batch::DedupEntry;
 
-/// Identities in memory before they move on: some 4 MiB. Tests use few, so that all of them see moves.
+/// Identities in memory before they move on: some 5 MiB. Tests use few, so that all of them see moves.
 const RECENT_MAX: usize = if cfg!(test) { 4 } else { 65_536 };
 
 /// Log rows that go per identity that came: the log shrinks faster than it grows.
@@ -36,24 +36,23 @@ const STEP_ROWS: u32 = 2 * STEP_AFTER;
 /// An identity is kept this much longer than its window, in case the clock goes back a little.
 const KEPT_LONGER_MS: u64 = 3_600_000;
 
-const LOAD: &str = "SELECT seq, key, body_hash, expires_at FROM identity_log ORDER BY seq";
+const LOAD: &str = "SELECT seq, key, id, body_hash, expires_at FROM identity_log ORDER BY seq";
 pub(super) const NOTE: &str =
-    "INSERT INTO identity_log (seq, key, body_hash, expires_at) VALUES (?1, ?2, ?3, ?4)";
-pub(super) const FIND: &str = "SELECT seq, body_hash, expires_at FROM identity WHERE key = ?1";
+    "INSERT INTO identity_log (seq, key, id, body_hash, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const FIND: &str = "SELECT id, body_hash, expires_at FROM identity WHERE key = ?1";
 pub(super) const MOVE: &str =
-    "INSERT OR REPLACE INTO identity (key, seq, body_hash, expires_at) VALUES (?1, ?2, ?3, ?4)";
+    "INSERT OR REPLACE INTO identity (key, id, body_hash, expires_at) VALUES (?1, ?2, ?3, ?4)";
 pub(super) const TRIM: &str = "DELETE FROM identity_log WHERE seq < ?1";
 pub(super) const WALK: &str =
     "SELECT key, expires_at FROM identity WHERE key > ?1 ORDER BY key LIMIT ?2";
 pub(super) const FORGET: &str = "DELETE FROM identity WHERE key = ?1";
-pub(super) const ID_AT: &str = "SELECT id FROM event WHERE seq = ?1";
 
 type Key = [u8; 16];
 
 /// The event that an identity belongs to.
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    seq: i64,
+    id: [u8; 16],
     body_hash: i64,
     expires_at: i64,
 }
@@ -93,9 +92,9 @@ impl<'c> Identities<'c> {
             recent.insert(
                 row.get(1)?,
                 Known {
-                    seq,
-                    body_hash: row.get(2)?,
-                    expires_at: row.get(3)?,
+                    id: row.get(2)?,
+                    body_hash: row.get(3)?,
+                    expires_at: row.get(4)?,
                 },
             );
         }
@@ -132,12 +131,8 @@ impl<'c> Identities<'c> {
         let Some(known) = known.filter(|known| int(now_ms) <= known.expires_at) else {
             return Ok(None);
         };
-        let id = self
-            .conn
-            .prepare_cached(ID_AT)?
-            .query_row([known.seq], |row| row.get(0))?;
         Ok(Some((
-            EventId(Uuid::from_bytes(id)),
+            EventId(Uuid::from_bytes(known.id)),
             known.body_hash == entry.body_hash.cast_signed(),
         )))
     }
@@ -146,7 +141,7 @@ impl<'c> Identities<'c> {
         self.find
             .query_row([key.as_slice()], |row| {
                 Ok(Known {
-                    seq: row.get(0)?,
+                    id: row.get(0)?,
                     body_hash: row.get(1)?,
                     expires_at: row.get(2)?,
                 })
@@ -154,21 +149,23 @@ impl<'c> Identities<'c> {
             .optional()
     }
 
-    /// Remembers that the event at `seq` has this identity.
+    /// Remembers that the event at `seq`, whose id is `id`, has this identity.
     pub(super) fn remember(
         &mut self,
         entry: &DedupEntry,
         now_ms: u64,
         seq: i64,
+        id: EventId,
     ) -> rusqlite::Result<()> {
         let known = Known {
-            seq,
+            id: id.0.into_bytes(),
             body_hash: entry.body_hash.cast_signed(),
             expires_at: int(now_ms.saturating_add(entry.window_ms)),
         };
         self.note.execute(params![
             seq,
             entry.key.as_slice(),
+            known.id.as_slice(),
             known.body_hash,
             known.expires_at
         ])?;
@@ -211,7 +208,7 @@ impl<'c> Identities<'c> {
             if known.expires_at >= live_from {
                 insert.execute(params![
                     key.as_slice(),
-                    known.seq,
+                    known.id.as_slice(),
                     known.body_hash,
                     known.expires_at
                 ])?;

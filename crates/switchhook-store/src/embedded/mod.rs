@@ -18,10 +18,15 @@ mod identities;
 mod lock;
 mod migrate;
 mod names;
+mod order;
+mod pool;
+mod progress;
 mod queue;
 mod read;
 mod read_dead;
+mod read_work;
 mod records;
+mod retention;
 mod schema;
 mod sqlite;
 mod verify;
@@ -32,11 +37,15 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use switchhook_core::breaker;
+use switchhook_core::delivery::{Cursor, Waiting};
+use switchhook_core::engine::KeyRows;
 use switchhook_core::event::Event;
+use switchhook_core::group::KeyHash;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
@@ -45,12 +54,13 @@ pub use verify::{Report, verify};
 
 use self::lock::Lock;
 use self::names::Lexicon;
+use self::pool::Pool;
 use self::queue::Queue;
 use self::read::Reader;
 use self::writer::{Shared, Writer};
-use crate::batch::{Resource, Token};
+use crate::batch::{Job, Pause, Resource, Token};
 use crate::query::{
-    Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
+    Audited, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
 };
 use crate::tail::Tail;
 use crate::{Batch, Done, Error, Store};
@@ -213,9 +223,7 @@ fn start_writer(
     options: &Options,
 ) -> Result<(Arc<Shared>, JoinHandle<()>), Error> {
     let end = conn
-        .query_row("SELECT coalesce(max(seq), 0) + 1 FROM event", [], |row| {
-            row.get(0)
-        })
+        .query_row(read::END, [], |row| row.get(0))
         .map_err(|error| sqlite::open_error(path, &error))?;
     let shared = Arc::new(Shared {
         queue: Queue::new(options),
@@ -257,24 +265,81 @@ impl Store for Embedded {
         self.read_for_dispatch(|conn, names| read::log(conn, names, from, limit))
     }
 
-    fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error> {
-        self.read_for_dispatch(read::cursors)
+    fn cursors(&self) -> Result<Vec<Cursor>, Error> {
+        self.read_for_dispatch(read_work::cursors)
     }
 
-    fn settled_from(&self, subscription: &str, from: Offset) -> Result<BTreeSet<Offset>, Error> {
-        self.read_for_dispatch(|conn, _| read::settled_from(conn, subscription, from))
+    fn settled_from(
+        &self,
+        subscription: &str,
+        partition: u16,
+        from: Offset,
+    ) -> Result<BTreeSet<Offset>, Error> {
+        self.read_for_dispatch(|conn, _| {
+            read_work::settled_from(conn, subscription, partition, from)
+        })
+    }
+
+    fn keys(
+        &self,
+        subscription: &str,
+        partition: u16,
+    ) -> Result<BTreeMap<KeyHash, KeyRows>, Error> {
+        self.read_for_dispatch(|conn, _| order::keys(conn, subscription, partition))
     }
 
     fn due(
         &self,
         subscription: &str,
+        partition: u16,
         until: UnixMs,
         skip: &BTreeSet<Offset>,
         limit: Limit,
     ) -> Result<DueWork, Error> {
-        self.read_for_dispatch(|conn, names| {
-            read::due(conn, names, subscription, until, skip, limit)
-        })
+        let lane = (subscription, partition);
+        self.read_for_dispatch(|conn, names| read_work::due(conn, names, lane, until, skip, limit))
+    }
+
+    fn waiting(
+        &self,
+        subscription: &str,
+        from: Offset,
+        limit: Limit,
+    ) -> Result<Vec<(Waiting, Arc<Event>)>, Error> {
+        self.read(|conn, names| read_work::waiting_from(conn, names, subscription, from, limit))
+    }
+
+    fn breakers(&self) -> Result<Vec<breaker::Record>, Error> {
+        self.read(|conn, _| control::breakers(conn))
+    }
+
+    fn layouts(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, Error> {
+        self.read(|conn, _| control::layouts(conn))
+    }
+
+    fn pauses(&self) -> Result<BTreeMap<Arc<str>, Pause>, Error> {
+        self.read(|conn, _| control::pauses(conn))
+    }
+
+    fn jobs(&self) -> Result<Vec<Job>, Error> {
+        self.read(|conn, _| control::jobs(conn))
+    }
+
+    fn audit(&self, before: Option<u64>, items: usize) -> Result<Vec<Audited>, Error> {
+        self.read(|conn, _| control::audited(conn, before, items))
+    }
+
+    fn offset_at(&self, time: UnixMs) -> Result<Offset, Error> {
+        self.read(|conn, _| read::offset_at(conn, time))
+    }
+
+    fn scan(
+        &self,
+        filter: &EventFilter,
+        from: Offset,
+        limit: Limit,
+    ) -> Result<(Vec<Arc<Event>>, Offset), Error> {
+        self.read(|conn, names| read::scan(conn, names, filter, from, limit))
     }
 
     fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, Error> {
@@ -291,7 +356,7 @@ impl Store for Embedded {
     }
 
     fn history(&self, offset: Offset) -> Result<History, Error> {
-        self.read(|conn, names| read::history(conn, names, offset))
+        self.read(|conn, names| read_work::history(conn, names, offset))
     }
 
     fn dead(
@@ -308,18 +373,18 @@ impl Store for Embedded {
     }
 
     fn counts(&self) -> Result<Counts, Error> {
-        let mut counts = self.read(read::counts)?;
+        let mut counts = self.read(read_work::counts)?;
         counts.bytes = disk::used_bytes(&self.dir);
         counts.free_bytes = disk::free_bytes(&self.dir);
         Ok(counts)
     }
 
     fn resources(&self) -> Result<Vec<Resource>, Error> {
-        self.read(|conn, _| read::resources(conn))
+        self.read(|conn, _| control::resources(conn))
     }
 
     fn tokens(&self) -> Result<Vec<Token>, Error> {
-        self.read(|conn, _| read::tokens(conn))
+        self.read(|conn, _| control::tokens(conn))
     }
 
     fn backup(&self, path: &Path) -> Result<(), Error> {
@@ -348,58 +413,5 @@ impl Store for Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Readers that are free. Who finds none waits.
-#[derive(Default)]
-struct Pool {
-    free: Mutex<Vec<Reader>>,
-    returned: Condvar,
-}
-
-impl Pool {
-    fn with<T>(&self, read: impl FnOnce(&mut Reader) -> T) -> T {
-        let mut free = self.lock();
-        let reader = loop {
-            match free.pop() {
-                Some(reader) => break reader,
-                None => {
-                    free = self
-                        .returned
-                        .wait(free)
-                        .unwrap_or_else(PoisonError::into_inner)
-                }
-            }
-        };
-        drop(free);
-        let mut lent = Lent {
-            reader: Some(reader),
-            pool: self,
-        };
-        // There is one until it is given back on drop.
-        let Some(reader) = &mut lent.reader else {
-            unreachable!("a lent reader is there")
-        };
-        read(reader)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Gives a reader back, also when the read panics.
-struct Lent<'a> {
-    reader: Option<Reader>,
-    pool: &'a Pool,
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            self.pool.lock().push(reader);
-            self.pool.returned.notify_one();
-        }
     }
 }

@@ -44,6 +44,11 @@ impl Job {
             && batch.discards.is_empty()
             && batch.resources.is_empty()
             && batch.tokens.is_empty()
+            && batch.pauses.is_empty()
+            && batch.jobs.is_empty()
+            && batch.layouts.is_empty()
+            && batch.audit.is_empty()
+            && batch.retain.is_none()
             && batch.rebase.is_none();
         let events: usize = batch
             .events
@@ -56,9 +61,11 @@ impl Job {
             + records.dead.len()
             + 8 * records.own_events.len()
             + batch.replays.len()
-            + batch.discards.len();
+            + batch.discards.len()
+            + batch.audit.len();
+        let jobs: usize = batch.jobs.iter().map(|job| job.body.len()).sum();
         Self {
-            weight: events + rows * ROW_WEIGHT,
+            weight: events + jobs + rows * ROW_WEIGHT,
             urgent: !alone,
             since: now,
             batch,

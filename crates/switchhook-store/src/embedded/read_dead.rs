@@ -4,16 +4,16 @@
 //! index serves (status, reason, type) are judged on the way; a filter without them counts in an index alone.
 
 use rusqlite::{Connection, Row, params_from_iter};
-use switchhook_core::delivery::{Dead, DeadReason, DeliveryKey};
+use switchhook_core::delivery::{Dead, DeadReason, DeliveryKey, Gap, Place};
 use switchhook_core::id::Offset;
 
-use super::codec::{int, outcome, uint};
+use super::codec::{int, key_of, outcome, uint};
 use super::names::{Lexicon, id_of};
 use super::read::{Conditions, code, event_at, time};
 use crate::query::{Budget, DeadFilter, DeadLetter, DeadPosition, Limit};
 
 pub(super) const OF_EVENT: &str =
-    "SELECT seq, subscription, chain, attempts, at, reason, outcome, endpoint, detail
+    "SELECT seq, subscription, chain, attempts, at, reason, outcome, endpoint, detail, partition, key, gap
      FROM dead WHERE seq = ?1 ORDER BY subscription";
 
 pub(super) fn list(
@@ -46,7 +46,7 @@ pub(super) fn list(
 
 pub(super) fn list_sql(conditions: &Conditions) -> String {
     format!(
-        "SELECT seq, subscription, chain, attempts, at, reason, outcome, endpoint, detail FROM dead
+        "SELECT seq, subscription, chain, attempts, at, reason, outcome, endpoint, detail, partition, key, gap FROM dead
          WHERE {} ORDER BY at, subscription, seq",
         conditions.sql
     )
@@ -123,5 +123,10 @@ fn dead(row: &Row<'_>) -> rusqlite::Result<Dead> {
         outcome: row.get::<_, Option<i64>>(6)?.map(outcome).transpose()?,
         endpoint: row.get(7)?,
         detail: row.get(8)?,
+        place: Place {
+            partition: row.get(9)?,
+            key: key_of(row.get(10)?),
+        },
+        gap: code(row, 11, Gap::from_code)?,
     })
 }

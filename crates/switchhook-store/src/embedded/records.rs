@@ -1,50 +1,50 @@
 //! Writes what dispatch has done, and what an operator does to dead letters.
 //!
-//! Counts and progress are kept in memory, changed with the rows, and written once per group: a group of
-//! 500 completions for one subscription writes its progress row once.
+//! Counts of dead letters are kept in memory, changed with the rows, and written once per group; so is the progress
+//! of each partition ([`Progress`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
-use switchhook_core::delivery::{Attempt, Dead, DeliveryKey, Waiting};
-use switchhook_core::id::Offset;
+use switchhook_core::delivery::{Attempt, Cursor, Dead, DeliveryKey, Waiting};
 use switchhook_core::time::UnixMs;
 
-use super::codec::{int, outcome_code};
+use super::codec::{int, key_bits, outcome_code};
+use super::control;
 use super::names::Interner;
-use crate::batch::Replay;
+use super::progress::{Lane, Progress};
+use super::retention::Retention;
+use crate::batch::{Layout, Replay};
 
 pub(super) const INSERT_ATTEMPT: &str = "INSERT OR REPLACE INTO attempt
      (seq, subscription, chain, n, endpoint, at, duration_ms, outcome, rule, verdict, detail, next_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 pub(super) const INSERT_WAITING: &str = "INSERT OR IGNORE INTO waiting
-     (seq, subscription, chain, attempts, counted, due_at, deadline, delay_ms, reason)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-pub(super) const UPDATE_WAITING: &str =
-    "UPDATE waiting SET chain = ?3, attempts = ?4, counted = ?5,
-     due_at = ?6, deadline = ?7, delay_ms = ?8, reason = ?9 WHERE seq = ?1 AND subscription = ?2";
-pub(super) const DELETE_WAITING: &str = "DELETE FROM waiting WHERE seq = ?1 AND subscription = ?2";
+     (seq, subscription, partition, key, chain, attempts, counted, due_at, deadline, delay_ms, reason)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+pub(super) const UPDATE_WAITING: &str = "UPDATE waiting SET key = ?4, chain = ?5, attempts = ?6,
+     counted = ?7, due_at = ?8, deadline = ?9, delay_ms = ?10, reason = ?11
+     WHERE seq = ?1 AND subscription = ?2 AND partition = ?3";
+pub(super) const DELETE_WAITING: &str =
+    "DELETE FROM waiting WHERE seq = ?1 AND subscription = ?2 RETURNING partition";
 pub(super) const INSERT_DEAD: &str = "INSERT INTO dead
-     (seq, subscription, chain, attempts, at, reason, outcome, endpoint, kind, detail)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, (SELECT kind FROM event WHERE seq = ?1), ?9)";
+     (seq, subscription, chain, attempts, at, reason, outcome, endpoint, kind, detail, partition, key, gap)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, (SELECT kind FROM event WHERE seq = ?1), ?9, ?10, ?11, ?12)";
 pub(super) const DELETE_DEAD: &str = "DELETE FROM dead
      WHERE seq = ?1 AND subscription = ?2 AND chain = coalesce(?3, chain) RETURNING endpoint, reason";
-const REBASE: &str = "UPDATE waiting SET due_at = ?1 + delay_ms WHERE due_at > ?1 + delay_ms";
-const SAVE_PROGRESS: &str =
-    "INSERT OR REPLACE INTO progress (subscription, committed, top, waiting)
-     VALUES (?1, ?2, ?3, ?4)";
+/// Whether a delivery can be made again, and the highest chain that is known of it: its event must be there, and
+/// it must not wait.
+pub(super) const LAST_CHAIN: &str =
+    "SELECT max(coalesce((SELECT max(chain) FROM attempt WHERE seq = ?1 AND subscription = ?2), -1),
+                coalesce((SELECT max(chain) FROM dead WHERE seq = ?1 AND subscription = ?3), -1))
+     WHERE EXISTS (SELECT 1 FROM event WHERE seq = ?1)
+       AND NOT EXISTS (SELECT 1 FROM waiting WHERE seq = ?1 AND subscription = ?2)";
+/// The time is `UnixMs::NEVER`: such a row has none that could be moved.
+const REBASE: &str = "UPDATE waiting SET due_at = ?1 + delay_ms
+     WHERE due_at > ?1 + delay_ms AND due_at < 9223372036854775807";
 const SAVE_DEAD_COUNT: &str =
     "INSERT OR REPLACE INTO dead_count (endpoint, reason, count) VALUES (?1, ?2, ?3)";
-
-/// How far a subscription has got, and what it has.
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    committed: Option<i64>,
-    /// No record has a higher offset.
-    top: i64,
-    waiting: i64,
-}
 
 /// Endpoint name and code of the reason.
 type DeadGroup = (Arc<str>, u8);
@@ -56,26 +56,15 @@ pub(super) struct Recorder<'c> {
     insert_waiting: CachedStatement<'c>,
     update_waiting: CachedStatement<'c>,
     delete_waiting: CachedStatement<'c>,
-    progress: BTreeMap<i64, Progress>,
+    progress: Progress<'c>,
     dead: BTreeMap<DeadGroup, i64>,
-    progress_changed: BTreeSet<i64>,
     dead_changed: BTreeSet<DeadGroup>,
+    pub(super) retention: Retention,
 }
 
 impl<'c> Recorder<'c> {
     /// Goes on with the counts as they are written.
     pub(super) fn load(conn: &'c Connection) -> rusqlite::Result<Self> {
-        let progress = conn
-            .prepare("SELECT subscription, committed, top, waiting FROM progress")?
-            .query_map([], |row| {
-                let found = Progress {
-                    committed: row.get(1)?,
-                    top: row.get(2)?,
-                    waiting: row.get(3)?,
-                };
-                Ok((row.get(0)?, found))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
         let dead = conn
             .prepare("SELECT endpoint, reason, count FROM dead_count")?
             .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
@@ -86,10 +75,10 @@ impl<'c> Recorder<'c> {
             insert_waiting: conn.prepare_cached(INSERT_WAITING)?,
             update_waiting: conn.prepare_cached(UPDATE_WAITING)?,
             delete_waiting: conn.prepare_cached(DELETE_WAITING)?,
-            progress,
+            progress: Progress::load(conn)?,
             dead,
-            progress_changed: BTreeSet::new(),
             dead_changed: BTreeSet::new(),
+            retention: Retention::default(),
         })
     }
 
@@ -98,7 +87,7 @@ impl<'c> Recorder<'c> {
         names: &mut Interner<'_>,
         attempt: &Attempt,
     ) -> rusqlite::Result<()> {
-        let subscription = self.touch(names, &attempt.key)?;
+        let (subscription, _) = self.touch(names, &attempt.key, attempt.partition)?;
         self.attempt.execute(params![
             int(attempt.key.offset.0),
             subscription,
@@ -118,10 +107,12 @@ impl<'c> Recorder<'c> {
 
     /// Writes a waiting row, over the one that is there if there is one.
     pub(super) fn wait(&mut self, names: &mut Interner<'_>, row: &Waiting) -> rusqlite::Result<()> {
-        let subscription = self.touch(names, &row.key)?;
+        let lane = self.touch(names, &row.key, row.place.partition)?;
         let values = params![
             int(row.key.offset.0),
-            subscription,
+            lane.0,
+            lane.1,
+            key_bits(row.place.key),
             row.chain,
             row.attempts,
             row.counted,
@@ -135,10 +126,14 @@ impl<'c> Recorder<'c> {
             return Ok(());
         }
         if self.insert_waiting.execute(values)? == 0 {
-            self.update_waiting.execute(values)?;
-            return Ok(());
+            if self.update_waiting.execute(values)? > 0 {
+                return Ok(());
+            }
+            // It is in another partition.
+            self.settle(names, &row.key)?;
+            self.insert_waiting.execute(values)?;
         }
-        self.progress.entry(subscription).or_default().waiting += 1;
+        self.progress.count(lane, 1);
         Ok(())
     }
 
@@ -148,21 +143,21 @@ impl<'c> Recorder<'c> {
         names: &mut Interner<'_>,
         key: &DeliveryKey,
     ) -> rusqlite::Result<()> {
-        let subscription = names.id(&key.subscription)?;
-        if self
+        let (seq, subscription) = (int(key.offset.0), names.id(&key.subscription)?);
+        let partition: Option<u16> = self
             .delete_waiting
-            .execute(params![int(key.offset.0), subscription])?
-            > 0
-        {
-            self.progress.entry(subscription).or_default().waiting -= 1;
-            self.progress_changed.insert(subscription);
+            .query_row([seq, subscription], |row| row.get(0))
+            .optional()?;
+        if let Some(partition) = partition {
+            self.progress.count((subscription, partition), -1);
+            self.retention.free(seq);
         }
         Ok(())
     }
 
     /// Writes a dead letter, over the one that is there if there is one, and ends the delivery's waiting row.
     pub(super) fn bury(&mut self, names: &mut Interner<'_>, dead: &Dead) -> rusqlite::Result<()> {
-        self.touch(names, &dead.key)?;
+        self.touch(names, &dead.key, dead.place.partition)?;
         self.settle(names, &dead.key)?;
         self.remove_dead(&dead.key, None)?;
         self.conn.prepare_cached(INSERT_DEAD)?.execute(params![
@@ -175,6 +170,9 @@ impl<'c> Recorder<'c> {
             dead.outcome.map(outcome_code),
             &*dead.endpoint,
             dead.detail.as_deref(),
+            dead.place.partition,
+            key_bits(dead.place.key),
+            dead.gap.code(),
         ])?;
         self.count_dead((dead.endpoint.clone(), dead.reason.code()), 1);
         Ok(())
@@ -186,62 +184,96 @@ impl<'c> Recorder<'c> {
         key: &DeliveryKey,
         chain: Option<u16>,
     ) -> rusqlite::Result<bool> {
+        self.remove_dead_at(int(key.offset.0), &key.subscription, chain)
+    }
+
+    /// The same, by the number of the offset.
+    pub(super) fn remove_dead_at(
+        &mut self,
+        seq: i64,
+        subscription: &str,
+        chain: Option<u16>,
+    ) -> rusqlite::Result<bool> {
         let group: Option<DeadGroup> = self
             .conn
             .prepare_cached(DELETE_DEAD)?
-            .query_row(
-                params![int(key.offset.0), &*key.subscription, chain],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
+            .query_row(params![seq, subscription, chain], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()?;
         let there = group.is_some();
         if let Some(group) = group {
             self.count_dead(group, -1);
+            self.retention.free(seq);
         }
         Ok(there)
     }
 
-    /// Puts a dead letter back to work, and says whether it was there.
+    /// Puts a delivery back to work, and says whether it could be.
     pub(super) fn replay(
         &mut self,
         names: &mut Interner<'_>,
         replay: &Replay,
     ) -> rusqlite::Result<bool> {
-        let there = self.remove_dead(&replay.waiting.key, Some(replay.dead_chain))?;
-        if there {
-            self.wait(names, &replay.waiting)?;
+        let row = &replay.waiting;
+        if replay.dead_chain.is_some() {
+            let there = self.remove_dead(&row.key, replay.dead_chain)?;
+            if there {
+                self.wait(names, row)?;
+            }
+            return Ok(there);
         }
-        Ok(there)
+        let (seq, subscription) = (int(row.key.offset.0), names.id(&row.key.subscription)?);
+        let last: Option<i32> = self
+            .conn
+            .prepare_cached(LAST_CHAIN)?
+            .query_row(params![seq, subscription, &*row.key.subscription], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        let Some(last) = last else {
+            return Ok(false);
+        };
+        self.remove_dead(&row.key, None)?;
+        let next = Waiting {
+            chain: u16::try_from(last + 1).unwrap_or(u16::MAX),
+            ..row.clone()
+        };
+        self.wait(names, &next)?;
+        Ok(true)
     }
 
-    /// Sets the committed offset of a subscription.
+    /// Sets the committed offset and the member of a partition.
     pub(super) fn commit(
         &mut self,
         names: &mut Interner<'_>,
-        subscription: &Arc<str>,
-        offset: Offset,
+        cursor: &Cursor,
     ) -> rusqlite::Result<()> {
-        let subscription = names.id(subscription)?;
-        self.progress.entry(subscription).or_default().committed = Some(int(offset.0));
-        self.progress_changed.insert(subscription);
+        let lane = (names.id(&cursor.subscription)?, cursor.partition);
+        let member = cursor
+            .member
+            .as_ref()
+            .map(|name| names.id(name))
+            .transpose()?;
+        self.progress.commit(lane, int(cursor.offset.0), member);
         Ok(())
+    }
+
+    /// Gives a subscription other partitions.
+    pub(super) fn lay_out(
+        &mut self,
+        names: &mut Interner<'_>,
+        layout: &Layout,
+    ) -> rusqlite::Result<()> {
+        let moves = control::save_layout(self.conn, layout)?;
+        let subscription = names.id(&layout.subscription)?;
+        self.progress
+            .lay_out(subscription, layout.partitions, moves)
     }
 
     /// Writes the counts and progress that have changed.
     pub(super) fn save(&mut self) -> rusqlite::Result<()> {
-        let mut save = self.conn.prepare_cached(SAVE_PROGRESS)?;
-        for subscription in std::mem::take(&mut self.progress_changed) {
-            let Progress {
-                committed,
-                top,
-                waiting,
-            } = self
-                .progress
-                .get(&subscription)
-                .copied()
-                .unwrap_or_default();
-            save.execute(params![subscription, committed, top, waiting])?;
-        }
+        self.progress.save()?;
         let mut save = self.conn.prepare_cached(SAVE_DEAD_COUNT)?;
         for group in std::mem::take(&mut self.dead_changed) {
             let count = self.dead.get(&group).copied().unwrap_or_default();
@@ -250,13 +282,16 @@ impl<'c> Recorder<'c> {
         Ok(())
     }
 
-    /// The subscription's number, after noting that it has a record at this offset.
-    fn touch(&mut self, names: &mut Interner<'_>, key: &DeliveryKey) -> rusqlite::Result<i64> {
-        let subscription = names.id(&key.subscription)?;
-        let progress = self.progress.entry(subscription).or_default();
-        progress.top = progress.top.max(int(key.offset.0));
-        self.progress_changed.insert(subscription);
-        Ok(subscription)
+    /// The numbers of subscription and partition, after noting that they have a record at this offset.
+    fn touch(
+        &mut self,
+        names: &mut Interner<'_>,
+        key: &DeliveryKey,
+        partition: u16,
+    ) -> rusqlite::Result<Lane> {
+        let lane = (names.id(&key.subscription)?, partition);
+        self.progress.touch(lane, int(key.offset.0));
+        Ok(lane)
     }
 
     fn count_dead(&mut self, group: DeadGroup, change: i64) {

@@ -48,6 +48,11 @@ pub(super) fn open_writer(path: &Path, options: &Options) -> rusqlite::Result<Co
         Durability::Fsync => "FULL",
         Durability::Os => "NORMAL",
     };
+    let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    if pages == 0 {
+        // So that free pages can be given back later; this can be said only before the first table.
+        conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+    }
     conn.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_BYTES};
          PRAGMA journal_mode = WAL;

@@ -1,3 +1,7 @@
+mod format;
+mod plans;
+mod retention;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -6,18 +10,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use switchhook_core::delivery::{Attempt, DeadReason, DeliveryKey, OutcomeKind, Records, Verdict};
-use switchhook_core::delivery::{WaitReason, Waiting};
+use switchhook_core::delivery::{
+    Attempt, DeliveryKey, OutcomeKind, Place, Records, Verdict, WaitReason, Waiting,
+};
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
 
-use super::{
-    Embedded, Options, append, identities, names, read, read_dead, records, restore, verify,
-};
+use super::{Embedded, Options, read, restore, verify};
 use crate::batch::NewEvent;
-use crate::query::{DeadFilter, DeadPosition, Limit};
+use crate::query::Limit;
 use crate::{Batch, Error, Receipt, Store};
 
 const ALL: Limit = Limit {
@@ -70,11 +73,12 @@ fn waiting(offset: u64) -> Waiting {
             subscription: "s".into(),
             offset: Offset(offset),
         },
+        place: Place::default(),
         chain: 0,
         attempts: 1,
         counted: 1,
         due_at: UnixMs(offset),
-        deadline: UnixMs(u64::MAX),
+        deadline: UnixMs::NEVER,
         delay_ms: 1,
         reason: WaitReason::Retry,
     }
@@ -103,6 +107,7 @@ fn hand_in(store: &Embedded, batch: Batch) -> Receiver<Result<Receipt, Error>> {
 fn attempt(offset: u64) -> Attempt {
     Attempt {
         key: waiting(offset).key,
+        partition: 0,
         chain: 0,
         n: 1,
         endpoint: "e".into(),
@@ -189,7 +194,7 @@ fn a_newer_format_is_refused() {
         refusal(dir.path()),
         Error::TooNew {
             found: 99,
-            known: 1,
+            known: 2,
             ..
         }
     ));
@@ -385,6 +390,13 @@ fn a_backup_of_a_running_store_restores_to_the_same_content() {
     let again = restore(&copy, &to);
     assert!(matches!(again, Err(Error::File { .. })), "{again:?}");
     let restored = open(&to);
+    let vacuum = restored
+        .read(|conn, _| conn.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0)));
+    assert_eq!(
+        vacuum.unwrap(),
+        2,
+        "it can shrink, like the one it was made from"
+    );
     let before = store
         .read_log(Offset(1), Limit { items: 3, ..ALL })
         .unwrap();
@@ -441,8 +453,24 @@ fn verify_names_each_broken_invariant() {
             "1 events have a source or type without a name",
         ),
         (
-            "INSERT INTO dead SELECT seq, 's', chain, 1, 1, 1, NULL, 'e', 1, NULL FROM waiting",
+            "INSERT INTO dead SELECT seq, 's', chain, 1, 1, 1, NULL, 'e', 1, NULL, 0, NULL, 1 FROM waiting",
             "1 deliveries are both waiting and dead",
+        ),
+        (
+            "UPDATE progress SET member = 77",
+            "1 members of groups have no name",
+        ),
+        (
+            "UPDATE progress SET top = 0",
+            "1 waiting rows are above the highest offset noted for their partition",
+        ),
+        (
+            "INSERT INTO audit VALUES (3, 'ada', 'a', 'o', '{}', 1)",
+            "2 numbers are missing from the audit log",
+        ),
+        (
+            "UPDATE forgotten SET events = 2",
+            "2 offsets are missing from the log",
         ),
     ] {
         conn.execute_batch(&format!("BEGIN; {sql}; COMMIT"))
@@ -505,119 +533,11 @@ fn a_hundred_thousand_waiting_rows_are_found_by_index() {
     }
     let skip: BTreeSet<Offset> = (1..=10).map(Offset).collect();
     let work = store
-        .due("s", UnixMs(u64::MAX), &skip, Limit { items: 2, ..ALL })
+        .due("s", 0, UnixMs(u64::MAX), &skip, Limit { items: 2, ..ALL })
         .unwrap();
     let found: Vec<u64> = work.rows.iter().map(|(row, _)| row.key.offset.0).collect();
     assert_eq!((found, work.next_due), (vec![11, 12], Some(UnixMs(13))));
     assert_eq!(store.counts().unwrap().waiting.get("s"), Some(&100_000));
-}
-
-/// The steps of a plan.
-fn steps(conn: &Connection, sql: &str) -> Vec<String> {
-    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-    let parameters = vec![rusqlite::types::Value::Integer(1); statement.parameter_count()];
-    let steps = statement
-        .query_map(rusqlite::params_from_iter(parameters), |row| {
-            row.get::<_, String>(3)
-        })
-        .unwrap();
-    steps.map(Result::unwrap).collect()
-}
-
-/// The steps of a plan that read a table from end to end, or sort.
-fn bad_steps(conn: &Connection, sql: &str) -> Vec<String> {
-    steps(conn, sql)
-        .into_iter()
-        .filter(|step| {
-            step.contains("TEMP B-TREE")
-                || step.starts_with("SCAN") && !step.contains("CONSTANT ROW")
-        })
-        .collect()
-}
-
-#[test]
-fn no_hot_query_reads_a_whole_table() {
-    let (dir, store) = three_events();
-    drop(store);
-    let conn = Connection::open(dir.path().join("store.db")).unwrap();
-    let hot = [
-        names::ID_OF,
-        names::TEXT_OF,
-        append::INSERT_EVENT,
-        append::BODY_OF,
-        identities::NOTE,
-        identities::FIND,
-        identities::MOVE,
-        identities::TRIM,
-        identities::WALK,
-        identities::FORGET,
-        identities::ID_AT,
-        records::INSERT_ATTEMPT,
-        records::INSERT_WAITING,
-        records::UPDATE_WAITING,
-        records::DELETE_WAITING,
-        records::INSERT_DEAD,
-        records::DELETE_DEAD,
-        read::LOG,
-        read::BY_ID,
-        read::BY_OFFSET,
-        read::DUE,
-        read::WAITING,
-        read::SETTLED,
-        read::ATTEMPTS_OF,
-        read::WAITING_OF,
-        read::TOP,
-        read::OLDEST_DUE,
-        read::HELD,
-        read_dead::OF_EVENT,
-    ];
-    for sql in hot {
-        assert_eq!(bad_steps(&conn, sql), [""; 0], "{sql}");
-    }
-    assert_eq!(
-        steps(&conn, read::HELD),
-        ["SEARCH waiting USING COVERING INDEX waiting_held (subscription=?)"]
-    );
-    let scan = bad_steps(&conn, "SELECT * FROM waiting WHERE due_at < ?1");
-    assert_eq!(scan, ["SCAN waiting"], "the check itself finds scans");
-}
-
-#[test]
-fn dead_letters_are_listed_by_an_index_in_their_order() {
-    let (dir, store) = three_events();
-    drop(store);
-    let conn = Connection::open(dir.path().join("store.db")).unwrap();
-    let after = DeadPosition {
-        at: UnixMs(5),
-        key: waiting(1).key,
-    };
-    for filter in [
-        DeadFilter::default(),
-        DeadFilter {
-            endpoint: Some("e".into()),
-            ..DeadFilter::default()
-        },
-        DeadFilter {
-            subscription: Some("s".into()),
-            ..DeadFilter::default()
-        },
-        DeadFilter {
-            reason: Some(DeadReason::Refused),
-            status: Some(400),
-            ..DeadFilter::default()
-        },
-    ] {
-        for after in [None, Some(&after)] {
-            let conditions = read_dead::conditions(&conn, &filter, after)
-                .unwrap()
-                .unwrap();
-            assert_eq!(
-                bad_steps(&conn, &read_dead::list_sql(&conditions)),
-                [""; 0],
-                "{filter:?}"
-            );
-        }
-    }
 }
 
 #[test]
@@ -648,8 +568,8 @@ fn queries_that_take_long_do_not_hold_up_dispatch() {
     std::thread::spawn(move || {
         store.read_log(Offset(1), ALL).unwrap();
         store.cursors().unwrap();
-        store.settled_from("s", Offset(1)).unwrap();
-        let due = store.due("s", UnixMs(9), &BTreeSet::new(), ALL);
+        store.settled_from("s", 0, Offset(1)).unwrap();
+        let due = store.due("s", 0, UnixMs(9), &BTreeSet::new(), ALL);
         answer.send(due.unwrap().rows.len()).unwrap();
     });
     assert_eq!(answered.recv_timeout(Duration::from_secs(10)), Ok(1));

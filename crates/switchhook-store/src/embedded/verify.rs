@@ -28,47 +28,79 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
-/// Each query gives the number of violations.
-const INVARIANTS: &[(&str, &str)] = &[
-    ("offsets are missing from the log", "SELECT coalesce(max(seq) - min(seq) + 1, 0) - count(*) FROM event"),
+/// The format from which it holds, what is wrong otherwise, and a query that gives the number of violations.
+const INVARIANTS: &[(u32, &str, &str)] = &[
     (
+        2,
+        "offsets are missing from the log",
+        "SELECT max(coalesce((SELECT max(seq) FROM event), 0), top) - events - (SELECT count(*) FROM event)
+         FROM forgotten",
+    ),
+    (
+        1,
         "events have a source or type without a name",
         "SELECT count(*) FROM event
          WHERE source NOT IN (SELECT id FROM name) OR kind NOT IN (SELECT id FROM name)",
     ),
     (
+        2,
         "cursors are past the end of the log",
-        "SELECT count(*) FROM progress WHERE committed > (SELECT coalesce(max(seq), 0) + 1 FROM event)",
-    ),
-    ("waiting rows are of no event", "SELECT count(*) FROM waiting WHERE seq NOT IN (SELECT seq FROM event)"),
-    ("dead letters are of no event", "SELECT count(*) FROM dead WHERE seq NOT IN (SELECT seq FROM event)"),
-    ("attempts are of no event", "SELECT count(*) FROM attempt WHERE seq NOT IN (SELECT seq FROM event)"),
-    (
-        "identities point past the end of the log",
-        "SELECT count(*) FROM (SELECT seq FROM identity UNION ALL SELECT seq FROM identity_log)
-         WHERE seq > (SELECT coalesce(max(seq), 0) FROM event)",
+        "SELECT count(*) FROM progress WHERE committed >
+         (SELECT max(coalesce((SELECT max(seq) FROM event), 0), top) + 1 FROM forgotten)",
     ),
     (
+        2,
+        "members of groups have no name",
+        "SELECT count(*) FROM progress WHERE member IS NOT NULL AND member NOT IN (SELECT id FROM name)",
+    ),
+    (1, "waiting rows are of no event", "SELECT count(*) FROM waiting WHERE seq NOT IN (SELECT seq FROM event)"),
+    (1, "dead letters are of no event", "SELECT count(*) FROM dead WHERE seq NOT IN (SELECT seq FROM event)"),
+    (1, "attempts are of no event", "SELECT count(*) FROM attempt WHERE seq NOT IN (SELECT seq FROM event)"),
+    (
+        2,
+        "identities are past the end of the log",
+        "SELECT count(*) FROM identity_log WHERE seq >
+         (SELECT max(coalesce((SELECT max(seq) FROM event), 0), top) FROM forgotten)",
+    ),
+    (
+        1,
         "deliveries are both waiting and dead",
         "SELECT count(*) FROM dead d JOIN name s ON s.text = d.subscription
          JOIN waiting w ON w.seq = d.seq AND w.subscription = s.id AND w.chain = d.chain",
     ),
     (
+        2,
         "counts of waiting rows are wrong",
-        "SELECT count(*) FROM progress p LEFT JOIN
-         (SELECT subscription, count(*) AS n FROM waiting GROUP BY subscription) w USING (subscription)
-         WHERE p.waiting <> coalesce(w.n, 0)",
+        "SELECT count(*) FROM
+         (SELECT 1 FROM
+          (SELECT subscription, partition, waiting AS n FROM progress UNION ALL
+           SELECT subscription, partition, -count(*) FROM waiting GROUP BY subscription, partition)
+          GROUP BY subscription, partition HAVING sum(n) <> 0)",
     ),
     (
+        1,
         "counts of dead letters are wrong",
         "SELECT count(*) FROM dead_count c LEFT JOIN
          (SELECT endpoint, reason, count(*) AS n FROM dead GROUP BY endpoint, reason) d USING (endpoint, reason)
          WHERE c.count <> coalesce(d.n, 0)",
     ),
     (
-        "records are above the highest offset noted for their subscription",
-        "SELECT count(*) FROM (SELECT subscription, seq FROM attempt UNION ALL SELECT subscription, seq FROM waiting) r
-         LEFT JOIN progress p USING (subscription) WHERE r.seq > coalesce(p.top, 0)",
+        2,
+        "waiting rows are above the highest offset noted for their partition",
+        "SELECT count(*) FROM waiting w LEFT JOIN progress p USING (subscription, partition)
+         WHERE w.seq > coalesce(p.top, 0)",
+    ),
+    (
+        2,
+        "attempts are above the highest offset noted for their subscription",
+        "SELECT count(*) FROM attempt a LEFT JOIN
+         (SELECT subscription, max(top) AS top FROM progress GROUP BY subscription) p USING (subscription)
+         WHERE a.seq > coalesce(p.top, 0)",
+    ),
+    (
+        2,
+        "numbers are missing from the audit log",
+        "SELECT coalesce(max(number), 0) - count(*) FROM audit",
     ),
 ];
 
@@ -83,7 +115,8 @@ pub fn verify(dir: &Path) -> Result<Report, Error> {
 /// Checks the store in the file at `path`.
 pub(super) fn verify_file(path: &Path) -> Result<Report, Error> {
     let conn = sqlite::open_reader(path).map_err(|error| sqlite::open_error(path, &error))?;
-    if migrate::format(&conn, path)? == 0 {
+    let format = migrate::format(&conn, path)?;
+    if format == 0 {
         return Err(Error::Damaged {
             path: path.into(),
             what: "it is empty".into(),
@@ -96,7 +129,7 @@ pub(super) fn verify_file(path: &Path) -> Result<Report, Error> {
         ..Report::default()
     };
     if report.problems.is_empty() {
-        for (what, sql) in INVARIANTS {
+        for (_, what, sql) in INVARIANTS.iter().filter(|(from, ..)| format >= *from) {
             let violations: u64 = number(&conn, sql).map_err(failed)?;
             if violations > 0 {
                 report.problems.push(format!("{violations} {what}"));

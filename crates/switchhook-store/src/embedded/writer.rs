@@ -8,7 +8,8 @@
 //!   later one is answered [`Error::Fatal`] (`facts/reliability.md` 5.2). Only a full disk before the commit
 //!   is different: SQLite has undone the whole group, no fsync failed, and completions get one more
 //!   chance in the room that the ballast leaves.
-//! * Checkpoints happen between commits, after the answers.
+//! * Checkpoints happen between commits, after the answers; but what was given back to the file system is given back
+//!   when that is answered, so the file is cut before.
 
 #[cfg(feature = "sabotage")]
 mod sabotage;
@@ -26,7 +27,7 @@ use super::names::Interner;
 use super::queue::{Job, Queue};
 use super::records::{Recorder, rebase};
 use super::schema::PAGE_BYTES;
-use super::{Options, control};
+use super::{Options, control, order, retention};
 use crate::conflict;
 use crate::tail::Tail;
 use crate::{Batch, Done, Error, Receipt};
@@ -188,10 +189,17 @@ impl<'c> Writer<'c> {
         if group.is_empty() {
             return Ok(Vec::new());
         }
-        let receipts = match self.ledger.apply(group, &mut log) {
+        let mut receipts = match self.ledger.apply(group, &mut log) {
             Ok(receipts) => receipts,
             Err(error) => return Err(self.roll_back(error)),
         };
+        // Before the commit: who still finds an event in the log may write about it.
+        for keep_from in group
+            .iter()
+            .filter_map(|job| Some(job.batch.retain?.keep_from))
+        {
+            self.shared.tail.forget_before(keep_from);
+        }
         match self.ledger.execute("COMMIT") {
             Ok(()) => {}
             Err(error) if code(&error) == Some(ErrorCode::DiskFull) => {
@@ -202,7 +210,36 @@ impl<'c> Writer<'c> {
         if !log.is_empty() {
             self.shared.tail.push(log);
         }
+        self.give_back(group, &mut receipts)
+            .map_err(Failure::Fatal)?;
         Ok(receipts)
+    }
+
+    /// Gives free pages back where a batch of the group allows it. What was forgotten is on disk already.
+    fn give_back(&self, group: &[Job], receipts: &mut [Receipt]) -> rusqlite::Result<()> {
+        let mut is_given = false;
+        for (job, receipt) in group.iter().zip(receipts) {
+            let Some(retain) = job.batch.retain else {
+                continue;
+            };
+            match retention::give_back(self.ledger.conn, retain.pages) {
+                Ok((bytes, more)) => {
+                    receipt.retained.bytes = bytes;
+                    receipt.retained.more |= more;
+                    is_given |= bytes > 0 && !more;
+                }
+                // Moving pages needs room in the WAL. SQLite has undone it.
+                Err(error) if code(&error) == Some(ErrorCode::DiskFull) => {
+                    tracing::warn!("no room to give free pages back");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Only the copy of the WAL into the database makes the file shorter.
+        if is_given {
+            self.copy_wal()?;
+        }
+        Ok(())
     }
 
     /// Undoes a transaction that was not committed, and says what `error` means.
@@ -233,6 +270,11 @@ impl<'c> Writer<'c> {
         if self.checkpoint("NOOP")? < self.wal_pages_max {
             return Ok(());
         }
+        self.copy_wal()
+    }
+
+    /// Copies as much of the WAL into the database as those who read allow.
+    fn copy_wal(&self) -> rusqlite::Result<()> {
         match self.checkpoint("PASSIVE") {
             // The WAL stays as it is, and completions may still fit.
             Err(error) if code(&error) == Some(ErrorCode::DiskFull) => {
@@ -308,13 +350,31 @@ impl<'c> Ledger<'c> {
         for change in &batch.resources {
             control::change(self.conn, change)?;
         }
-        for token in &batch.tokens {
-            control::add_token(self.conn, token)?;
-        }
+        self.apply_control(batch)?;
         if let Some(now) = batch.rebase {
             rebase(self.conn, now)?;
         }
+        if let Some(retain) = &batch.retain {
+            receipt.retained = retention::retain(self.conn, &mut self.records, retain)?;
+        }
         Ok(receipt)
+    }
+
+    fn apply_control(&mut self, batch: &Batch) -> rusqlite::Result<()> {
+        for token in &batch.tokens {
+            control::add_token(self.conn, token)?;
+        }
+        for change in &batch.pauses {
+            control::pause(self.conn, change)?;
+        }
+        control::save_jobs(self.conn, &batch.jobs)?;
+        for layout in &batch.layouts {
+            self.records.lay_out(&mut self.names, layout)?;
+        }
+        for entry in &batch.audit {
+            control::audit(self.conn, entry)?;
+        }
+        Ok(())
     }
 
     fn apply_records(&mut self, batch: &Batch, log: &mut Vec<Arc<Event>>) -> rusqlite::Result<()> {
@@ -331,11 +391,17 @@ impl<'c> Ledger<'c> {
         for dead in &records.dead {
             self.records.bury(names, dead)?;
         }
+        for release in &records.released {
+            order::release(self.conn, names, release)?;
+        }
+        for cursor in &records.cursors {
+            self.records.commit(names, cursor)?;
+        }
+        for breaker in &records.breakers {
+            control::save_breaker(self.conn, breaker)?;
+        }
         for own in &records.own_events {
             self.events.append_own(names, own, log)?;
-        }
-        for (subscription, offset) in &records.cursors {
-            self.records.commit(names, subscription, *offset)?;
         }
         Ok(())
     }

@@ -9,22 +9,31 @@
 //!
 //! It is durable for as long as the process lives, and bounded by nothing but memory.
 
+mod control;
+mod partitions;
+mod read;
+mod retention;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use switchhook_core::breaker;
+use switchhook_core::delivery::{Cursor, Waiting};
+use switchhook_core::engine::KeyRows;
 use switchhook_core::event::Event;
+use switchhook_core::group::KeyHash;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
 pub use state::State;
 pub(crate) use state::own_event;
 
-use crate::batch::{Resource, Token};
+use crate::batch::{Job, Pause, Resource, Token};
 use crate::query::{
-    Budget, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
+    Audited, Budget, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History,
+    Limit,
 };
 use crate::tail::Tail;
 use crate::{Batch, Done, Error, Store};
@@ -87,18 +96,23 @@ impl Default for Memory {
 }
 
 impl Store for Memory {
-    fn submit(&self, batch: Batch, done: Done) {
+    fn submit(&self, mut batch: Batch, done: Done) {
         let mut inner = self.lock();
         if inner.closed {
             drop(inner);
             return done(Err(Error::Closed));
         }
         let end = inner.state.end();
-        let receipt = inner.state.apply(batch);
-        let new = inner.state.from(end);
-        if !new.is_empty() {
+        let retain = batch.retain.take();
+        let mut receipt = inner.state.apply(batch);
+        if inner.state.end() > end {
             // Under the lock, so that batches from two threads reach the tail in their order.
-            self.tail.push(new.iter().cloned());
+            self.tail.push(inner.state.from(end).cloned());
+        }
+        // After the tail has what is new: it takes events without a gap.
+        if let Some(retain) = retain.filter(|_| receipt.conflict.is_none()) {
+            self.tail.forget_before(retain.keep_from);
+            receipt.retained = inner.state.retain(&retain);
         }
         drop(inner);
         done(Ok(receipt));
@@ -112,22 +126,82 @@ impl Store for Memory {
         Ok(self.lock().state.read_log(from, limit))
     }
 
-    fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error> {
-        Ok(self.lock().state.cursors.clone())
+    fn cursors(&self) -> Result<Vec<Cursor>, Error> {
+        Ok(self.lock().state.cursors())
     }
 
-    fn settled_from(&self, subscription: &str, from: Offset) -> Result<BTreeSet<Offset>, Error> {
-        Ok(self.lock().state.settled_from(subscription, from))
+    fn settled_from(
+        &self,
+        subscription: &str,
+        partition: u16,
+        from: Offset,
+    ) -> Result<BTreeSet<Offset>, Error> {
+        Ok(self
+            .lock()
+            .state
+            .settled_from(subscription, partition, from))
+    }
+
+    fn keys(
+        &self,
+        subscription: &str,
+        partition: u16,
+    ) -> Result<BTreeMap<KeyHash, KeyRows>, Error> {
+        Ok(self.lock().state.keys(subscription, partition))
     }
 
     fn due(
         &self,
         subscription: &str,
+        partition: u16,
         until: UnixMs,
         skip: &BTreeSet<Offset>,
         limit: Limit,
     ) -> Result<DueWork, Error> {
-        Ok(self.lock().state.due(subscription, until, skip, limit))
+        let inner = self.lock();
+        Ok(inner.state.due(subscription, partition, until, skip, limit))
+    }
+
+    fn waiting(
+        &self,
+        subscription: &str,
+        from: Offset,
+        limit: Limit,
+    ) -> Result<Vec<(Waiting, Arc<Event>)>, Error> {
+        Ok(self.lock().state.waiting(subscription, from, limit))
+    }
+
+    fn breakers(&self) -> Result<Vec<breaker::Record>, Error> {
+        Ok(self.lock().state.control.breakers())
+    }
+
+    fn layouts(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, Error> {
+        Ok(self.lock().state.control.layouts.clone())
+    }
+
+    fn pauses(&self) -> Result<BTreeMap<Arc<str>, Pause>, Error> {
+        Ok(self.lock().state.control.pauses.clone())
+    }
+
+    fn jobs(&self) -> Result<Vec<Job>, Error> {
+        Ok(self.lock().state.control.jobs())
+    }
+
+    fn audit(&self, before: Option<u64>, items: usize) -> Result<Vec<Audited>, Error> {
+        Ok(self.lock().state.control.audit(before, items))
+    }
+
+    fn offset_at(&self, time: UnixMs) -> Result<Offset, Error> {
+        Ok(self.lock().state.offset_at(time))
+    }
+
+    fn scan(
+        &self,
+        filter: &EventFilter,
+        from: Offset,
+        limit: Limit,
+    ) -> Result<(Vec<Arc<Event>>, Offset), Error> {
+        Ok(self.lock().state.scan(filter, from, limit))
     }
 
     fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, Error> {
@@ -175,11 +249,11 @@ impl Store for Memory {
     }
 
     fn resources(&self) -> Result<Vec<Resource>, Error> {
-        Ok(self.lock().state.resources())
+        Ok(self.lock().state.control.resources())
     }
 
     fn tokens(&self) -> Result<Vec<Token>, Error> {
-        Ok(self.lock().state.tokens())
+        Ok(self.lock().state.control.tokens())
     }
 
     /// A store in memory has nothing that could be copied to a file.

@@ -7,36 +7,41 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use switchhook_core::alert::OwnEvent;
-use switchhook_core::delivery::{Attempt, Dead, DeliveryKey, Records, WaitReason, Waiting};
+use switchhook_core::delivery::{
+    Attempt, Cursor, Dead, DeliveryKey, Records, Release, WaitReason, Waiting,
+};
 use switchhook_core::event::{Event, OWN_SOURCE};
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
-use crate::batch::{DedupEntry, NewEvent, Replay, Resource, ResourceChange, Token};
+use super::control::Control;
+use crate::batch::{DedupEntry, NewEvent, Replay};
 use crate::conflict;
-use crate::query::{
-    Budget, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
-};
+use crate::query::DeadPosition;
 use crate::{Appended, Batch, Receipt};
+
+/// A subscription and one of its partitions.
+pub(super) type Lane = (Arc<str>, u16);
 
 /// Everything a store holds, in maps.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// The event at offset `n` stands at `n - 1`.
-    log: Vec<Arc<Event>>,
-    ids: BTreeMap<EventId, Offset>,
+    pub(super) log: BTreeMap<Offset, Arc<Event>>,
+    /// The highest offset ever given.
+    last: Offset,
+    pub(super) ids: BTreeMap<EventId, Offset>,
     seen: BTreeMap<[u8; 16], Seen>,
-    pub(super) cursors: BTreeMap<Arc<str>, Offset>,
-    attempts: BTreeMap<DeliveryKey, BTreeMap<(u16, u16), Attempt>>,
-    waiting: BTreeMap<DeliveryKey, Waiting>,
-    /// Subscription, due time, offset of every row in `waiting`.
-    due: BTreeSet<(Arc<str>, UnixMs, Offset)>,
-    dead: BTreeMap<DeliveryKey, Dead>,
+    pub(super) cursors: BTreeMap<Lane, Cursor>,
+    /// The highest offset for which a partition ever had a record.
+    pub(super) tops: BTreeMap<Lane, Offset>,
+    pub(super) attempts: BTreeMap<DeliveryKey, BTreeMap<(u16, u16), Attempt>>,
+    pub(super) waiting: BTreeMap<DeliveryKey, Waiting>,
+    /// Subscription, partition, due time, offset of every row in `waiting`.
+    pub(super) due: BTreeSet<(Arc<str>, u16, UnixMs, Offset)>,
+    pub(super) dead: BTreeMap<DeliveryKey, Dead>,
     /// The order in which dead letters are listed.
-    dead_order: BTreeSet<DeadPosition>,
-    /// By kind and name; without a body once deleted, so that versions go on.
-    resources: BTreeMap<(Arc<str>, Arc<str>), Slot>,
-    tokens: BTreeMap<[u8; 32], Token>,
+    pub(super) dead_order: BTreeSet<DeadPosition>,
+    pub(super) control: Control,
 }
 
 /// A remembered identity.
@@ -47,20 +52,11 @@ struct Seen {
     expires_at: UnixMs,
 }
 
-#[derive(Debug, Clone)]
-struct Slot {
-    version: u64,
-    body: Option<Arc<str>>,
-    updated_at: UnixMs,
-}
-
 impl State {
     /// Offset of the next event to be appended.
     #[must_use]
     pub fn end(&self) -> Offset {
-        self.log
-            .last()
-            .map_or(Offset(1), |event| event.offset.next())
+        self.last.next()
     }
 
     /// Makes everything in `batch` true.
@@ -79,15 +75,30 @@ impl State {
         }
         self.record(batch.records);
         receipt.replayed = count(batch.replays, |replay| self.replay(replay));
-        receipt.discarded = count(batch.discards, |(key, chain)| self.remove_dead(&key, chain));
+        receipt.discarded = count(batch.discards, |(key, chain)| {
+            self.remove_dead(&key, Some(chain))
+        });
         for change in batch.resources {
-            self.change(change);
+            self.control.change(change);
         }
         for token in batch.tokens {
-            self.tokens.insert(token.hash, token);
+            self.control.add_token(token);
+        }
+        for change in batch.pauses {
+            self.control.pause(change);
+        }
+        self.control.save_jobs(batch.jobs);
+        for layout in batch.layouts {
+            self.lay_out(layout);
+        }
+        for entry in batch.audit {
+            self.control.note(entry);
         }
         if let Some(now) = batch.rebase {
             self.rebase(now);
+        }
+        if let Some(retain) = batch.retain {
+            receipt.retained = self.retain(&retain);
         }
         receipt
     }
@@ -129,14 +140,23 @@ impl State {
     }
 
     fn push(&mut self, event: Event) {
+        self.last = event.offset;
         self.ids.insert(event.id, event.offset);
-        self.log.push(Arc::new(event));
+        self.log.insert(event.offset, Arc::new(event));
     }
 
     fn record(&mut self, records: Records) {
         for attempt in records.attempts {
-            let chain = self.attempts.entry(attempt.key.clone()).or_default();
-            chain.insert((attempt.chain, attempt.n), attempt);
+            self.touch(&attempt.key, attempt.partition);
+            let made = self.attempts.entry(attempt.key.clone()).or_default();
+            let place = (attempt.chain, attempt.n);
+            made.insert(
+                place,
+                Attempt {
+                    partition: 0,
+                    ..attempt
+                },
+            );
         }
         for row in records.waiting {
             self.wait(row);
@@ -147,34 +167,46 @@ impl State {
         for dead in records.dead {
             self.bury(dead);
         }
+        for release in records.released {
+            self.release(&release);
+        }
+        for cursor in records.cursors {
+            let lane = (cursor.subscription.clone(), cursor.partition);
+            self.cursors.insert(lane, cursor);
+        }
+        for breaker in records.breakers {
+            self.control.save_breaker(breaker);
+        }
         for own in records.own_events {
             if !self.ids.contains_key(&own.id) {
                 self.push(own_event(own, self.end()));
             }
         }
-        self.cursors.extend(records.cursors);
+    }
+
+    fn touch(&mut self, key: &DeliveryKey, partition: u16) {
+        let lane = (key.subscription.clone(), partition);
+        let top = self.tops.entry(lane).or_default();
+        *top = key.offset.max(*top);
     }
 
     fn wait(&mut self, row: Waiting) {
+        self.touch(&row.key, row.place.partition);
         self.settle(&row.key);
-        self.due
-            .insert((row.key.subscription.clone(), row.due_at, row.key.offset));
+        self.due.insert(due_entry(&row));
         self.waiting.insert(row.key.clone(), row);
     }
 
     fn settle(&mut self, key: &DeliveryKey) {
         if let Some(row) = self.waiting.remove(key) {
-            self.due
-                .remove(&(row.key.subscription, row.due_at, row.key.offset));
+            self.due.remove(&due_entry(&row));
         }
     }
 
     fn bury(&mut self, dead: Dead) {
+        self.touch(&dead.key, dead.place.partition);
         self.settle(&dead.key);
-        if let Some(older) = self.dead.get(&dead.key) {
-            let chain = older.chain;
-            self.remove_dead(&dead.key, chain);
-        }
+        self.remove_dead(&dead.key, None);
         self.dead_order.insert(DeadPosition {
             at: dead.at,
             key: dead.key.clone(),
@@ -182,9 +214,10 @@ impl State {
         self.dead.insert(dead.key.clone(), dead);
     }
 
-    /// Removes the dead letter if it is there with that chain, and says whether it was.
-    fn remove_dead(&mut self, key: &DeliveryKey, chain: u16) -> bool {
-        let Some(dead) = self.dead.get(key).filter(|dead| dead.chain == chain) else {
+    /// Removes the dead letter if it is there with that chain (`None`: any), and says whether it was.
+    pub(super) fn remove_dead(&mut self, key: &DeliveryKey, chain: Option<u16>) -> bool {
+        let found = self.dead.get(key);
+        let Some(dead) = found.filter(|dead| chain.is_none_or(|chain| dead.chain == chain)) else {
             return false;
         };
         self.dead_order.remove(&DeadPosition {
@@ -196,36 +229,52 @@ impl State {
     }
 
     fn replay(&mut self, replay: Replay) -> bool {
-        let there = self.remove_dead(&replay.waiting.key, replay.dead_chain);
-        if there {
-            self.wait(replay.waiting);
+        let mut row = replay.waiting;
+        if replay.dead_chain.is_none() {
+            if self.waiting.contains_key(&row.key) || !self.log.contains_key(&row.key.offset) {
+                return false;
+            }
+            row.chain = self.next_chain(&row.key);
+            self.remove_dead(&row.key, None);
+        } else if !self.remove_dead(&row.key, replay.dead_chain) {
+            return false;
         }
-        there
+        self.wait(row);
+        true
     }
 
-    fn change(&mut self, change: ResourceChange) {
-        let key = (change.kind, change.name);
-        let version = match self.resources.get(&key) {
-            None if change.body.is_none() => return,
-            None => 1,
-            Some(slot) if slot.body.is_none() && change.body.is_none() => return,
-            Some(slot) => slot.version + 1,
+    /// One more than the highest chain that is known of the delivery.
+    fn next_chain(&self, key: &DeliveryKey) -> u16 {
+        let attempts = self.attempts.get(key).into_iter().flatten();
+        let dead = self.dead.get(key).map(|dead| dead.chain);
+        let last = attempts.map(|((chain, _), _)| *chain).chain(dead).max();
+        last.map_or(0, |last| last.saturating_add(1))
+    }
+
+    fn release(&mut self, release: &Release) {
+        let held = |row: &&Waiting| {
+            row.key.subscription == release.subscription
+                && row.place.partition == release.partition
+                && release.key.is_none_or(|key| row.place.key == Some(key))
+                && row.reason == WaitReason::Order
+                && row.due_at == UnixMs::NEVER
         };
-        self.resources.insert(
-            key,
-            Slot {
-                version,
-                body: change.body,
-                updated_at: change.at,
-            },
-        );
+        let rows = self.waiting.values().filter(held);
+        let rows: Vec<Waiting> = rows
+            .take(usize::try_from(release.items).unwrap_or(usize::MAX))
+            .cloned()
+            .collect();
+        for mut row in rows {
+            row.due_at = release.due_at;
+            self.wait(row);
+        }
     }
 
     fn rebase(&mut self, now: UnixMs) {
         let late: Vec<Waiting> = self
             .waiting
             .values()
-            .filter(|row| row.due_at > now.plus_ms(row.delay_ms))
+            .filter(|row| row.due_at > now.plus_ms(row.delay_ms) && row.due_at < UnixMs::NEVER)
             .cloned()
             .collect();
         for mut row in late {
@@ -233,186 +282,11 @@ impl State {
             self.wait(row);
         }
     }
+}
 
-    fn at(&self, offset: Offset) -> Option<&Arc<Event>> {
-        let index = usize::try_from(offset.0.checked_sub(1)?).ok()?;
-        self.log.get(index)
-    }
-
-    pub(super) fn from(&self, offset: Offset) -> &[Arc<Event>] {
-        let skip = usize::try_from(offset.0.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.log.get(skip..).unwrap_or_default()
-    }
-
-    pub(super) fn with_id(&self, id: EventId) -> Option<&Arc<Event>> {
-        self.at(*self.ids.get(&id)?)
-    }
-
-    pub(super) fn read_log(&self, from: Offset, limit: Limit) -> Vec<Arc<Event>> {
-        let mut budget = Budget::new(limit);
-        self.from(from)
-            .iter()
-            .take_while(|event| budget.take(event.weight()))
-            .cloned()
-            .collect()
-    }
-
-    pub(super) fn settled_from(&self, subscription: &str, from: Offset) -> BTreeSet<Offset> {
-        let first = DeliveryKey {
-            subscription: subscription.into(),
-            offset: from,
-        };
-        let last = DeliveryKey {
-            subscription: subscription.into(),
-            offset: Offset(u64::MAX),
-        };
-        let range = || first.clone()..=last.clone();
-        let attempts = self.attempts.range(range()).map(|(key, _)| key.offset);
-        let waiting = self.waiting.range(range()).map(|(key, _)| key.offset);
-        let dead = self.dead.range(range()).map(|(key, _)| key.offset);
-        attempts.chain(waiting).chain(dead).collect()
-    }
-
-    pub(super) fn due(
-        &self,
-        subscription: &str,
-        until: UnixMs,
-        skip: &BTreeSet<Offset>,
-        limit: Limit,
-    ) -> DueWork {
-        let name: Arc<str> = subscription.into();
-        let range = (name.clone(), UnixMs(0), Offset(0))
-            ..=(name.clone(), UnixMs(u64::MAX), Offset(u64::MAX));
-        let mut work = DueWork::default();
-        let mut budget = Budget::new(limit);
-        for (_, due_at, offset) in self
-            .due
-            .range(range)
-            .filter(|(_, _, offset)| !skip.contains(offset))
-        {
-            let key = DeliveryKey {
-                subscription: name.clone(),
-                offset: *offset,
-            };
-            let (Some(row), Some(event)) = (self.waiting.get(&key), self.at(*offset)) else {
-                continue;
-            };
-            if *due_at > until || !budget.take(event.weight()) {
-                work.next_due = Some(*due_at);
-                break;
-            }
-            work.rows.push((row.clone(), event.clone()));
-        }
-        work
-    }
-
-    pub(super) fn events(
-        &self,
-        filter: &EventFilter,
-        before: Option<Offset>,
-        limit: Limit,
-    ) -> Vec<Arc<Event>> {
-        let mut budget = Budget::new(limit);
-        self.log
-            .iter()
-            .rev()
-            .filter(|event| {
-                before.is_none_or(|before| event.offset < before) && filter.matches(event)
-            })
-            .take_while(|event| budget.take(event.weight()))
-            .cloned()
-            .collect()
-    }
-
-    pub(super) fn history(&self, offset: Offset) -> History {
-        let of = |key: &DeliveryKey| key.offset == offset;
-        History {
-            attempts: self
-                .attempts
-                .iter()
-                .filter(|(key, _)| of(key))
-                .flat_map(|(_, attempts)| attempts.values().cloned())
-                .collect(),
-            waiting: self
-                .waiting
-                .values()
-                .filter(|row| of(&row.key))
-                .cloned()
-                .collect(),
-            dead: self
-                .dead
-                .values()
-                .filter(|dead| of(&dead.key))
-                .cloned()
-                .collect(),
-        }
-    }
-
-    pub(super) fn dead_matching(
-        &self,
-        filter: &DeadFilter,
-        after: Option<&DeadPosition>,
-    ) -> impl Iterator<Item = DeadLetter> {
-        self.dead_order
-            .iter()
-            .filter(move |position| after.is_none_or(|after| *position > after))
-            .filter_map(|position| {
-                let (dead, event) = (self.dead.get(&position.key)?, self.at(position.key.offset)?);
-                Some(DeadLetter {
-                    dead: dead.clone(),
-                    event: event.clone(),
-                })
-            })
-            .filter(|letter| filter.matches(&letter.dead, &letter.event.kind))
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        let mut counts = Counts {
-            events: self.end().0 - 1,
-            end: self.end(),
-            free_bytes: u64::MAX,
-            ..Counts::default()
-        };
-        for (subscription, due_at, _) in self.due.iter().rev() {
-            *counts.waiting.entry(subscription.clone()).or_default() += 1;
-            counts.oldest_due.insert(subscription.clone(), *due_at);
-        }
-        let held = self
-            .waiting
-            .values()
-            .filter(|row| row.reason == WaitReason::Hold);
-        for row in held {
-            *counts.held.entry(row.key.subscription.clone()).or_default() += 1;
-        }
-        for dead in self.dead.values() {
-            *counts
-                .dead
-                .entry((dead.endpoint.clone(), dead.reason))
-                .or_default() += 1;
-        }
-        counts
-    }
-
-    pub(super) fn resources(&self) -> Vec<Resource> {
-        self.resources
-            .iter()
-            .filter_map(|((kind, name), slot)| {
-                Some(Resource {
-                    kind: kind.clone(),
-                    name: name.clone(),
-                    version: slot.version,
-                    body: slot.body.clone()?,
-                    updated_at: slot.updated_at,
-                })
-            })
-            .collect()
-    }
-
-    pub(super) fn tokens(&self) -> Vec<Token> {
-        let mut tokens: Vec<Token> = self.tokens.values().cloned().collect();
-        tokens.sort_by_key(|token| token.created_at);
-        tokens
-    }
+fn due_entry(row: &Waiting) -> (Arc<str>, u16, UnixMs, Offset) {
+    let (name, partition) = (row.key.subscription.clone(), row.place.partition);
+    (name, partition, row.due_at, row.key.offset)
 }
 
 impl conflict::Log for State {

@@ -6,6 +6,7 @@ use switchhook_core::event::Event;
 use switchhook_core::id::DeliveryId;
 
 use super::event::{BodyForm, EventView};
+use super::explain::Behind;
 use super::time::rfc3339;
 
 /// One HTTP request of a delivery and how it was judged.
@@ -18,6 +19,9 @@ pub struct AttemptView {
     pub n: u16,
     /// Name of the endpoint that was called.
     pub endpoint: String,
+    /// Partition of its subscription; 0 where that has a single endpoint.
+    #[serde(default)]
+    pub partition: u16,
     /// When the request was started.
     pub at: String,
     /// From start to answer or failure.
@@ -47,6 +51,7 @@ impl From<&Attempt> for AttemptView {
             chain: attempt.chain,
             n: attempt.n,
             endpoint: attempt.endpoint.to_string(),
+            partition: attempt.partition,
             at: rfc3339(attempt.at),
             duration_ms: attempt.duration_ms,
             status,
@@ -76,8 +81,13 @@ pub enum DeliveryState {
     Delivered,
     /// It waits for its next attempt.
     Waiting,
-    /// It waits for an operator or a changed secret.
+    /// It waits for something other than time: an operator, a changed secret, a closed breaker, an earlier event of
+    /// its key.
     Held,
+    /// Its subscription is paused.
+    Paused,
+    /// It waits for a slot of its endpoint.
+    Queued,
     /// A request is under way.
     InFlight,
     /// Given up; it can be replayed.
@@ -102,6 +112,8 @@ impl DeliveryState {
             Self::Delivered => "delivered",
             Self::Waiting => "waiting",
             Self::Held => "held",
+            Self::Paused => "paused",
+            Self::Queued => "queued",
             Self::InFlight => "in-flight",
             Self::Dead => "dead",
             Self::Pending => "pending",
@@ -118,8 +130,11 @@ pub struct DeliveryView {
     pub id: String,
     /// Name of the subscription.
     pub subscription: String,
-    /// Name of the endpoint it goes to now.
+    /// Name of the endpoint it goes to now; of the group, while its partition is given to no member.
     pub endpoint: String,
+    /// Its partition; 0 where the subscription has a single endpoint.
+    #[serde(default)]
+    pub partition: u16,
     /// Where it stands.
     pub state: DeliveryState,
     /// 0, or the number of the last replay.
@@ -129,9 +144,12 @@ pub struct DeliveryView {
     /// When the next attempt is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<String>,
-    /// Why it waits or was given up: `retry`, `hold`, `exhausted`, …
+    /// Why it waits or was given up: `retry`, `hold`, `order`, `exhausted`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The earlier event of its key that it waits for, when the reason is `order`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
     /// One sentence: where it is and why.
     pub why: String,
 }
@@ -156,14 +174,20 @@ pub struct DeadLetterView {
     pub subscription: String,
     /// Name of the endpoint it was meant for.
     pub endpoint: String,
+    /// Its partition; 0 where the subscription has a single endpoint.
+    #[serde(default)]
+    pub partition: u16,
     /// The chain that ended.
     pub chain: u16,
     /// Attempts made in that chain.
     pub attempts: u16,
     /// When it was given up.
     pub at: String,
-    /// `exhausted`, `expired`, `refused`, `blocked` or `template`.
+    /// `exhausted`, `expired`, `refused`, `blocked`, `template` or `filter`.
     pub reason: String,
+    /// What it means for the later events of its key: `none`, `skipped` (they went on without it) or `halted` (they
+    /// wait until it is replayed or discarded).
+    pub gap: String,
     /// Status of the last answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -186,10 +210,12 @@ impl DeadLetterView {
             id: DeliveryId::derive(event.id, &dead.key.subscription).to_string(),
             subscription: dead.key.subscription.to_string(),
             endpoint: dead.endpoint.to_string(),
+            partition: dead.place.partition,
             chain: dead.chain,
             attempts: dead.attempts,
             at: rfc3339(dead.at),
             reason: dead.reason.name().to_owned(),
+            gap: dead.gap.name().to_owned(),
             status,
             error,
             detail: dead.detail.as_deref().map(str::to_owned),

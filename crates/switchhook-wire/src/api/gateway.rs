@@ -135,6 +135,9 @@ pub struct StoreStatus {
     pub durability: String,
     /// Events in the log.
     pub events: u64,
+    /// The oldest offset in the log; `endOffset` when it is empty.
+    #[serde(default)]
+    pub first_offset: u64,
     /// The next offset to be given.
     pub end_offset: u64,
     /// Bytes on disk.
@@ -146,7 +149,69 @@ pub struct StoreStatus {
     pub waiting: u64,
     /// Dead letters by endpoint and reason.
     pub dead: Vec<DeadCount>,
+    /// What may be forgotten, and what was.
+    #[serde(default)]
+    pub retention: RetentionStatus,
 }
+
+/// How long things stay, and what retention has done since start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionStatus {
+    /// Delivered events stay for this long.
+    pub events_ms: u64,
+    /// Attempts stay for this long.
+    pub attempts_ms: u64,
+    /// Dead letters stay for this long.
+    pub dead_ms: u64,
+    /// The store may take so many bytes; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
+    /// When it last did something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
+    /// Events that are gone.
+    pub events: u64,
+    /// Attempts that are gone.
+    pub attempts: u64,
+    /// Dead letters that are gone.
+    pub dead: u64,
+    /// Bytes given back to the file system.
+    pub bytes: u64,
+}
+
+/// From when on the gateway raises an alert, and whether it does now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertStatus {
+    /// For example `lag`, `backlog-age` or `disk`.
+    pub name: String,
+    /// The figure from which on it is raised; absent when it is switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u64>,
+    /// Unit of the figure: `events`, `ms` or `per-mille`.
+    pub unit: String,
+    /// Whether it is raised now.
+    pub raised: bool,
+    /// About what, for example `subscription/web-to-crm`, with the figure now.
+    pub about: Vec<AlertSubject>,
+}
+
+/// What an alert is about.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertSubject {
+    /// For example `subscription/web-to-crm`.
+    pub object: String,
+    /// The figure now, in the unit of the threshold.
+    pub value: u64,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// All alerts, by name.
+pub type AlertList = super::Page<AlertStatus>;
 
 /// A number of dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

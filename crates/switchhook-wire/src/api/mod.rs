@@ -5,19 +5,33 @@
 //! [`Page`]. Requests refuse unknown members, so that a misspelt filter cannot select everything; answers
 //! may gain members. Words for states and reasons are those of `switchhook_core::delivery`.
 
+mod audit;
+mod breaker;
 mod delivery;
 mod event;
+mod explain;
 mod gateway;
+mod group;
+mod job;
 mod resource;
 mod selection;
 pub mod time;
+mod trial;
 
+pub use audit::*;
+pub use breaker::*;
 pub use delivery::*;
 pub use event::*;
+pub use explain::*;
 pub use gateway::*;
+pub use group::*;
+pub use job::*;
 pub use resource::*;
 pub use selection::*;
 use serde::{Deserialize, Serialize};
+
+use crate::problem::FieldError;
+pub use trial::*;
 
 /// Entities of a list page when the request does not say.
 pub const PAGE_SIZE_DEFAULT: usize = 50;
@@ -35,6 +49,16 @@ pub struct Page<T> {
     pub next_uri: Option<String>,
     /// Most entities that a page of this request holds.
     pub page_size: usize,
+}
+
+/// Something wrong in a request that its form alone does not show; an empty hint is none.
+fn fault(pointer: &str, detail: String, hint: &str) -> FieldError {
+    FieldError {
+        pointer: pointer.to_owned(),
+        code: "invalid".to_owned(),
+        detail,
+        hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Resources: sources, endpoints, subscriptions and policies, and the preview of a policy.
+//! Resources: sources, endpoints, groups, subscriptions and policies, and the preview of a policy.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use switchhook_core::retry::{Policy, bands};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceView {
-    /// `source`, `endpoint`, `subscription` or `policy`.
+    /// `source`, `endpoint`, `group`, `subscription` or `policy`.
     pub kind: String,
     /// Its name.
     pub name: String,

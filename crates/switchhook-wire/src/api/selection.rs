@@ -19,7 +19,7 @@ pub struct DeadLetterFilter {
     /// Status of the last answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// `exhausted`, `expired`, `refused`, `blocked` or `template`.
+    /// `exhausted`, `expired`, `refused`, `blocked`, `template` or `filter`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// This event only.

@@ -11,6 +11,9 @@ use switchhook_core::time::UnixMs;
 
 use super::*;
 
+mod requests;
+mod stored;
+
 fn event(body: &'static [u8]) -> Event {
     Event {
         offset: Offset(7),
@@ -61,6 +64,7 @@ fn an_attempt_has_a_status_or_an_error_never_both() {
             subscription: "web-to-crm".into(),
             offset: Offset(7),
         },
+        partition: 3,
         chain: 0,
         n: 2,
         endpoint: "crm".into(),
@@ -75,7 +79,7 @@ fn an_attempt_has_a_status_or_an_error_never_both() {
     assert_eq!(
         serde_json::to_value(StreamItem::new(&event(b""), &attempt)).unwrap()["attempt"],
         json!({
-            "chain": 0, "n": 2, "endpoint": "crm", "at": "1970-01-01T00:00:00.000Z", "durationMs": 30,
+            "chain": 0, "n": 2, "endpoint": "crm", "partition": 3, "at": "1970-01-01T00:00:00.000Z", "durationMs": 30,
             "status": 503, "rule": "default: 5xx", "verdict": "retry", "nextAt": "1970-01-01T00:00:02.110Z",
         })
     );
@@ -93,6 +97,8 @@ fn every_delivery_state_is_written_as_its_name() {
         (DeliveryState::Delivered, true),
         (DeliveryState::Waiting, false),
         (DeliveryState::Held, false),
+        (DeliveryState::Paused, false),
+        (DeliveryState::Queued, false),
         (DeliveryState::InFlight, false),
         (DeliveryState::Dead, true),
         (DeliveryState::Pending, false),

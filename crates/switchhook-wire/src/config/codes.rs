@@ -1,7 +1,7 @@
 //! The table of everything that can be wrong with a configuration: a stable code, and what to do.
 //!
 //! `SH01…` is about form, `SH02…` about names that refer to something, `SH03…` about safety. A code is
-//! never used for something else later. `switchhook check --explain SH0104` prints an entry.
+//! never used for something else later; those that are missing were used once. `switchhook check --explain SH0104` prints an entry.
 
 use serde::Serialize;
 
@@ -122,8 +122,45 @@ codes! {
          `\"tls\"`, …) or `\"*\"`.";
     MORE = "SH0123" Warning, "there are more problems than are shown",
         "Mend those that are shown and check again.";
-    NOT_SUPPORTED = "SH0124" Error, "this version does not support the value",
-        "The value is meant for a later version. Use one that is named.";
+    EXPRESSION = "SH0125" Error, "an expression cannot be read",
+        "`when` and `body` are written in CEL over `event` (`type`, `source`, `time`, `key`, `headers`, `data`), for \
+         example `event.data.queueId in [\"q1\", \"q2\"]`. Mend the place that is shown.";
+    CRITERION = "SH0126" Error, "a match criterion cannot be used",
+        "Write it as a trigger of Genesys Cloud does: `{ jsonPath = \"$.mediaType\", operator = \"Equal\", value = \
+         \"VOICE\" }`, or `values = […]` for `In`, `NotIn` and `All`.";
+    MAPPING = "SH0127" Error, "a map cannot be used",
+        "A map names a path in the new body and the path in the event's body that it is copied from: \
+         `map = { \"queue.name\" = \"queueName\" }`. No field may be set twice or lie within another.";
+    RATE = "SH0128" Error, "a value is not a rate",
+        "Write a whole number and a unit: `200/s`, `10/min` or `500/h`.";
+    CONFLICT = "SH0129" Error, "two settings do not fit together",
+        "Each is right by itself, and together they say something that cannot be. Strict order needs a single \
+         partition, halting a key needs an order, and a group by event type has a partition for each type. Change \
+         the one that is not meant.";
+    NO_KEY = "SH0130" Warning, "order by key, and no source gives a key",
+        "Deliveries wait for each other only when they have the same key. Write `key` at a source, or \
+         `order = \"none\"`.";
+    GROUP_LIMIT = "SH0131" Error, "a group is beyond its limits",
+        "A group has at most 10 endpoints with 15 event types for each, unless `members_max` (up to 100) and \
+         `types_per_member_max` (up to 1000) of the group say otherwise. Divide it, or raise them.";
+    TYPES_NEEDED = "SH0132" Error, "a group by event type needs event types",
+        "With `affinity = \"event-type\"` each listed type goes to one endpoint. `*` would give everything to the \
+         first. List the types, or use `affinity = \"key\"`.";
+    IDLE_MEMBERS = "SH0133" Warning, "an endpoint of a group gets nothing",
+        "There are fewer partitions than endpoints. Raise `partitions`, list more event types, or use fewer endpoints.";
+    ORDER_BY_TYPE = "SH0134" Warning, "order is kept only within an event type",
+        "The group gives each event type to one endpoint, so two events of one key and different types may overtake \
+         each other. Use `affinity = \"key\"` where that matters.";
+    PIN = "SH0135" Error, "a value is not a pin",
+        "Write `sha256/` and the base64 of the SHA-256 of the public key (SPKI). `openssl x509 -pubkey -noout | \
+         openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64` makes one of a certificate.";
+    TIME = "SH0136" Error, "a value is not a time",
+        "Write RFC 3339 with a zone, as a string: `\"2026-11-20T10:00:00Z\"`.";
+    EXPECTATION = "SH0137" Error, "a test expects something that cannot be said",
+        "`expect` takes `matches`, `body`, `headers`, `verdict` and `delay`, at least one of them. A delay is `\"5s\"`, \
+         `\">= 30s\"`, `\"<= 1m\"` or `\"5s..7s\"`. Verdict and delay need `given`: the answer they follow from.";
+    TWICE = "SH0138" Error, "something is listed twice",
+        "The second would have no effect, or the effect would be another one than it seems. Take one of them out.";
     UNKNOWN_REFERENCE = "SH0201" Error, "a name refers to nothing",
         "Declare what is named, in the file or through the API, or use a name that exists.";
     UNKNOWN_SECRET = "SH0202" Error, "a secret is not configured",
@@ -156,4 +193,15 @@ codes! {
     MASKED = "SH0306" Error, "a value is the mask that stands for a secret",
         "What the API shows has `***` in place of every secret; sent back, it would become the secret. Write \
          `{{secret:NAME}}`, or the value itself.";
+    VERIFICATION = "SH0307" Error, "the verification of certificates cannot be switched off",
+        "Without it anyone on the way could read and change what is sent. To trust an authority of your own, put its \
+         certificate into a secret and write `tls = { ca = \"{{secret:NAME}}\" }`; to trust one key only, `pins`.";
+    WEAK_ENCRYPTION = "SH0308" Warning, "the encryption is weak by design",
+        "`compat = \"seed-002\"` derives every key with the same public salt and does not tie a body to its delivery. \
+         It is there for receivers that exist already. Without `compat` both are mended.";
+    HEADER_TAKEN = "SH0309" Error, "a header would be set twice",
+        "`auth` and `sign` set headers of their own. Receivers take the first or the last of two, nobody knows which. \
+         Keep one.";
+    TLS_ON_HTTP = "SH0310" Error, "tls settings on a plain http endpoint",
+        "Nothing that `tls` asks for can hold without TLS. Use an `https` url, or remove `tls`.";
 }

@@ -14,156 +14,48 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use switchhook_core::endpoint::Endpoint;
 use switchhook_core::event::OWN_SOURCE;
-use switchhook_core::plan::{Plan, RESOURCES_MAX};
+use switchhook_core::plan::Plan;
 use switchhook_core::retry::Policy;
-use switchhook_core::source::Source;
 use switchhook_core::subscription::Subscription;
 
-use super::codes::{self, Code};
-use super::name::{check_name, is_name};
+use super::document::{Document, Path};
+use super::kind::{ApiResource, Kind, Listed, Merged, Origin};
+use super::link::Need;
+use super::name::check_name;
 use super::node::{self, Span};
-use super::problem::{Place, Problem, Spot};
-use super::read::{Document, Item, Path, Report, nearest, shown};
-use super::{endpoint, interpolate, masking, policy, source, subscription};
+use super::problem::Problem;
+use super::read::{Item, Report, shown};
+use super::{codes, endpoint, group, interpolate, masking, policy, source, subscription};
 use crate::api::Owner;
 
-/// The kinds of resources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// A way in.
-    Source,
-    /// How hard to try.
-    Policy,
-    /// Where deliveries go.
-    Endpoint,
-    /// What goes where.
-    Subscription,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [
-        Self::Source,
-        Self::Policy,
-        Self::Endpoint,
-        Self::Subscription,
-    ];
-
-    /// Its word, which is also its section of the file.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Policy => "policy",
-            Self::Endpoint => "endpoint",
-            Self::Subscription => "subscription",
-        }
-    }
-
-    /// Its word in paths of the API.
-    #[must_use]
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Source => "sources",
-            Self::Policy => "policies",
-            Self::Endpoint => "endpoints",
-            Self::Subscription => "subscriptions",
-        }
-    }
-
-    /// The kind with this word, singular or plural.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name || kind.plural() == name)
-    }
-}
-
-/// Where a resource was declared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// Who may change it.
-    pub owner: Owner,
-    /// File and line, for example `switchhook.toml:42`.
-    pub defined_at: Option<String>,
-}
-
-/// A resource to be shown: as its owner wrote it, literal secrets masked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// What it is.
-    pub kind: Kind,
-    /// Its name.
-    pub name: Arc<str>,
-    /// Where it was declared.
-    pub origin: Origin,
-    /// In the shape of the configuration file.
-    pub body: Json,
-}
-
-/// A resource as it came through the API.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ApiResource {
-    /// What it is.
-    pub kind: Kind,
-    /// Its name.
-    pub name: String,
-    /// In the shape of the configuration file.
-    pub body: Json,
-}
-
-/// What all resources make together.
-#[derive(Debug, Clone, Default)]
-pub struct Merged {
-    /// The plan, unless a problem is an error.
-    pub plan: Option<Plan>,
-    /// Everything that is wrong; warnings too. Paths start with kind and name, pointers in the body.
-    pub problems: Vec<Problem>,
-    /// Every resource, by kind and name.
-    pub resources: Vec<Listed>,
-}
-
-/// A name that must exist, and where it is mentioned.
+/// A resource that was read.
 #[derive(Debug, Clone)]
-pub(super) struct Need {
-    pub(super) spot: Spot,
-    pub(super) target: Target,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Target {
-    Secret(Arc<str>),
-    Source(Arc<str>),
-    Endpoint(Arc<str>),
-    Policy(Arc<str>),
-    /// Ingest must listen on loopback, since the source verifies nothing.
-    LoopbackIngest,
-}
-
-#[derive(Debug, Clone)]
-struct Entry<T> {
-    value: Arc<T>,
+pub(super) struct Entry<T> {
+    pub(super) value: Arc<T>,
     origin: Origin,
     body: Json,
 }
 
-type Entries<T> = BTreeMap<Arc<str>, Entry<T>>;
+/// Those of one kind.
+pub(super) type Entries<T> = BTreeMap<Arc<str>, Entry<T>>;
 
 /// The resources of the file, and what linking needs to know besides: the base that API resources join.
 #[derive(Debug, Clone, Default)]
 pub struct Declared {
-    sources: Entries<Source>,
-    policies: Entries<Policy>,
-    endpoints: Entries<Endpoint>,
-    subscriptions: Entries<Subscription>,
+    pub(super) sources: Entries<source::Draft>,
+    pub(super) policies: Entries<Policy>,
+    pub(super) endpoints: Entries<Endpoint>,
+    pub(super) groups: Entries<group::Draft>,
+    pub(super) subscriptions: Entries<subscription::Draft>,
     /// What all of them mention, those with errors included.
-    needs: Vec<Need>,
+    pub(super) needs: Vec<Need>,
     /// Declared with errors: the names exist all the same.
-    broken: BTreeSet<(Kind, String)>,
+    pub(super) broken: BTreeSet<(Kind, String)>,
     pub(super) secrets: BTreeSet<Arc<str>>,
     /// Where a secret that is not declared can be put.
-    secrets_dir: Option<PathBuf>,
+    pub(super) secrets_dir: Option<PathBuf>,
+    /// Requests under way at once, over all endpoints.
+    pub(super) slots: usize,
     pub(super) ingest_is_public: bool,
 }
 
@@ -212,9 +104,14 @@ impl Declared {
                 .or_insert_with(built_in);
         }
         self.link(&mut report);
+        let subscriptions = self
+            .subscriptions
+            .iter()
+            .map(|(name, entry)| (Arc::clone(name), self.settled(&entry.value, &mut report)))
+            .collect();
         let resources = self.listed();
         let problems = report.finish();
-        let plan = (!problems.iter().any(Problem::is_error)).then(|| self.plan());
+        let plan = (!problems.iter().any(Problem::is_error)).then(|| self.plan(subscriptions));
         Merged {
             plan,
             problems,
@@ -285,6 +182,10 @@ impl Declared {
                 let value = endpoint::read(&name, &raw.item, report, needs);
                 enter(&mut self.endpoints, &name, value, raw)
             }
+            Kind::Group => {
+                let value = group::read(&name, &raw.item, report, needs);
+                enter(&mut self.groups, &name, value, raw)
+            }
             Kind::Subscription => {
                 let value = subscription::read(&name, &raw.item, report, needs);
                 enter(&mut self.subscriptions, &name, value, raw)
@@ -300,113 +201,19 @@ impl Declared {
             Kind::Source => self.sources.get(name).map(|entry| &entry.origin),
             Kind::Policy => self.policies.get(name).map(|entry| &entry.origin),
             Kind::Endpoint => self.endpoints.get(name).map(|entry| &entry.origin),
+            Kind::Group => self.groups.get(name).map(|entry| &entry.origin),
             Kind::Subscription => self.subscriptions.get(name).map(|entry| &entry.origin),
         }
     }
 
-    fn link(&self, report: &mut Report) {
-        let sizes = [
-            (Kind::Source, self.sources.len()),
-            (Kind::Policy, self.policies.len()),
-            (Kind::Endpoint, self.endpoints.len()),
-            (Kind::Subscription, self.subscriptions.len()),
-        ];
-        for (kind, size) in sizes.into_iter().filter(|(_, size)| *size > RESOURCES_MAX) {
-            let message = format!(
-                "{size} {} are too many, at most {RESOURCES_MAX} are allowed",
-                kind.plural()
-            );
-            let place = Place {
-                path: kind.name().to_owned(),
-                ..Place::default()
-            };
-            report.push(Problem::new(
-                codes::TOO_MANY,
-                Spot {
-                    place,
-                    snippet: None,
-                },
-                message,
-                None,
-            ));
-        }
-        for need in &self.needs {
-            if let Some((code, message, hint)) = self.unmet(&need.target) {
-                report.push(Problem::new(code, need.spot.clone(), message, Some(hint)));
-            }
-        }
-    }
-
-    /// What is wrong with a need, if anything is: code, message and hint.
-    fn unmet(&self, target: &Target) -> Option<(&'static Code, String, String)> {
-        match target {
-            Target::Secret(name) if !self.secrets.contains(name) => Some((
-                codes::UNKNOWN_SECRET,
-                format!("secret `{}` is not configured", shown(name)),
-                self.place_for_secret(name),
-            )),
-            Target::Source(name) if **name != *OWN_SOURCE => {
-                self.missing(Kind::Source, name, &self.sources)
-            }
-            Target::Endpoint(name) => self.missing(Kind::Endpoint, name, &self.endpoints),
-            Target::Policy(name) => self.missing(Kind::Policy, name, &self.policies),
-            Target::LoopbackIngest if self.ingest_is_public => Some((
-                codes::UNVERIFIED,
-                "nothing is verified, and `server.ingest` is not a loopback address".to_owned(),
-                "choose a scheme, or write `allow_unverified = true` on the source".to_owned(),
-            )),
-            Target::Secret(_) | Target::Source(_) | Target::LoopbackIngest => None,
-        }
-    }
-
-    /// What to do about a secret that is nowhere.
-    fn place_for_secret(&self, name: &str) -> String {
-        let known: Vec<&str> = self.secrets.iter().map(|name| &**name).collect();
-        let near = Some(nearest(name, &known)).filter(|near| near.starts_with("did"));
-        match (near, &self.secrets_dir) {
-            (near, Some(directory)) if is_name(name) => {
-                let path = directory.join(name);
-                let place = format!("put its value into the file `{}`", path.display());
-                near.map_or(place.clone(), |near| format!("{near} If not, {place}"))
-            }
-            (Some(near), _) => near,
-            (None, _) => format!(
-                "add `[secret.{}]` with `file = \"…\"` or `env = \"…\"`",
-                shown(name)
-            ),
-        }
-    }
-
-    fn missing<T>(
-        &self,
-        kind: Kind,
-        name: &str,
-        entries: &Entries<T>,
-    ) -> Option<(&'static Code, String, String)> {
-        if entries.contains_key(name) || self.broken.contains(&(kind, name.to_owned())) {
-            return None;
-        }
-        let broken = self.broken.iter().filter(|(broken, _)| *broken == kind);
-        let mut known: Vec<&str> = entries.keys().map(|name| &**name).collect();
-        known.extend(broken.map(|(_, name)| name.as_str()));
-        // All names of a large configuration would not help anyone.
-        let hint = match nearest(name, &known) {
-            near if near.starts_with("did") || (1..=10).contains(&known.len()) => near,
-            _ => format!("declare `[{}.{}]`", kind.name(), shown(name)),
-        };
-        Some((
-            codes::UNKNOWN_REFERENCE,
-            format!("there is no {} `{}`", kind.name(), shown(name)),
-            hint,
-        ))
-    }
-
-    fn plan(&self) -> Plan {
+    fn plan(&self, subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>) -> Plan {
         Plan {
-            sources: values(&self.sources),
-            endpoints: values(&self.endpoints),
-            subscriptions: values(&self.subscriptions),
-            policies: values(&self.policies),
+            sources: values(&self.sources, |draft| &draft.source),
+            endpoints: values(&self.endpoints, |endpoint| endpoint),
+            subscriptions,
+            groups: values(&self.groups, |draft| &draft.group),
+            policies: values(&self.policies, |policy| policy),
+            slots: self.slots,
         }
     }
 
@@ -414,6 +221,7 @@ impl Declared {
         let mut all = list(Kind::Source, &self.sources);
         all.extend(list(Kind::Policy, &self.policies));
         all.extend(list(Kind::Endpoint, &self.endpoints));
+        all.extend(list(Kind::Group, &self.groups));
         all.extend(list(Kind::Subscription, &self.subscriptions));
         all
     }
@@ -430,10 +238,14 @@ fn enter<T>(entries: &mut Entries<T>, name: &Arc<str>, value: Option<T>, raw: Ra
     true
 }
 
-fn values<T>(entries: &Entries<T>) -> BTreeMap<Arc<str>, Arc<T>> {
+/// What stands in the plan for each entry.
+fn values<T, V>(
+    entries: &Entries<T>,
+    value: impl Fn(&Arc<T>) -> &Arc<V>,
+) -> BTreeMap<Arc<str>, Arc<V>> {
     entries
         .iter()
-        .map(|(name, entry)| (Arc::clone(name), Arc::clone(&entry.value)))
+        .map(|(name, entry)| (Arc::clone(name), Arc::clone(value(&entry.value))))
         .collect()
 }
 

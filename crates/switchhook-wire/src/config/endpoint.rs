@@ -1,4 +1,7 @@
 //! `[endpoint.NAME]`: where deliveries go.
+//!
+//! What an endpoint gets is read in [`super::limits`], who we are to it in [`super::auth`] and
+//! [`super::tls`], and what protects a body in [`super::sign`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,26 +9,29 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use switchhook_core::endpoint::{
-    CONCURRENCY_DEFAULT, CONCURRENCY_MAX, Endpoint, HeaderTemplate, Method,
-    RESERVED_HEADER_PREFIXES, RESERVED_HEADERS, TIMEOUT_DEFAULT_MS, TIMEOUT_RANGE_MS,
+    Auth, Endpoint, HeaderTemplate, Method, RESERVED_HEADER_PREFIXES, RESERVED_HEADERS,
+    TIMEOUT_DEFAULT_MS, TIMEOUT_RANGE_MS, Tls,
 };
 use switchhook_core::guard;
 use switchhook_core::template::Template;
 use url::Url;
 
-use super::codes;
-use super::declared::{Need, Target};
-use super::masking;
-use super::read::{Item, Report, shown};
+use super::link::{Need, Target};
+use super::read::{Item, Report, Table, shown};
+use super::sign::Signing;
+use super::{auth, codes, limits, masking, sign, tls};
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 10] = [
     "url",
     "method",
     "headers",
     "content_type",
     "timeout",
-    "concurrency",
     "allow_private",
+    "sign",
+    "encrypt",
+    "auth",
+    "tls",
 ];
 /// Most headers of an endpoint: servers commonly take 100 in all.
 const HEADERS_MAX: usize = 64;
@@ -38,11 +44,11 @@ pub(super) fn read(
     report: &mut Report,
     needs: &mut Vec<Need>,
 ) -> Option<Endpoint> {
-    let table = report.table(item, &KEYS)?;
+    let table = tls::strict_table(item, &[&KEYS[..], &limits::KEYS].concat(), report)?;
     let allow = table.or("allow_private", Vec::new(), |item| {
         report.each(item, 0..=RANGES_MAX, range)
     });
-    // An unreadable range has been reported; whether the URL needs it cannot be said.
+    // An unreadable range has been reported; whether a URL needs it cannot be said.
     let url = table
         .need("url", report)
         .and_then(|item| url(&item, allow.as_deref(), report));
@@ -50,21 +56,33 @@ pub(super) fn read(
     let method = table.or("method", Method::Post, |item| report.choice(item, &methods));
     let headers = table.or("headers", Vec::new(), |item| headers(item, report, needs));
     let content_type = table.or("content_type", None, |item| {
-        let text = &report.text(item)?.text;
-        if HeaderValue::from_str(text).is_err() {
-            let message = format!("`{}` is not a content type", shown(text));
-            report.add(codes::HEADER, item, message, None);
-            return None;
-        }
-        Some(Some(Arc::from(text.as_str())))
+        content_type(item, report).map(Some)
     });
     let (low, high) = TIMEOUT_RANGE_MS;
     let timeout = table.or("timeout", TIMEOUT_DEFAULT_MS, |item| {
         report.duration(item, low..=high)
     });
-    let concurrency = table.or("concurrency", CONCURRENCY_DEFAULT, |item| {
-        report.integer(item, 1..=CONCURRENCY_MAX)
+    let limits = limits::read(&table, report);
+    let signing = table.or("sign", Signing::default(), |item| {
+        sign::signers(item, report, needs)
     });
+    let seal = table.or("encrypt", None, |item| {
+        sign::encryption(item, report, needs).map(Some)
+    });
+    let auth = table.or("auth", None, |item| {
+        auth::read(item, allow.as_deref(), report, needs).map(Some)
+    });
+    let tls = table.or("tls", Tls::default(), |item| {
+        tls::read(item, url.as_ref(), report, needs)
+    });
+    let auth_of = |auth: &Option<Auth>| auth.as_ref().map(auth::header);
+    check_headers(
+        &table,
+        auth.as_ref().and_then(auth_of),
+        signing.as_ref(),
+        report,
+    );
+    let (limits, signing) = (limits?, signing?);
     Some(Endpoint {
         name: Arc::clone(name),
         url: url?,
@@ -72,13 +90,61 @@ pub(super) fn read(
         headers: headers?,
         content_type: content_type?,
         timeout_ms: timeout?,
-        concurrency: concurrency?,
+        concurrency: limits.concurrency,
+        adaptive: limits.adaptive,
+        rate: limits.rate,
+        retry_budget: limits.retry_budget,
+        breaker: limits.breaker,
+        signers: signing.signers,
+        seal: seal?,
+        auth: auth?,
+        tls: tls?,
         allow_private: allow?,
     })
 }
 
+/// Refuses a header that `auth` or `sign` sets too: which of them would be sent?
+fn check_headers(
+    table: &Table<'_>,
+    auth: Option<HeaderName>,
+    signing: Option<&Signing>,
+    report: &mut Report,
+) {
+    let by_auth = auth.into_iter().map(|header| (header, "auth"));
+    let signed = signing.map(|signing| signing.headers.clone());
+    let by_sign = signed.into_iter().flatten().map(|header| (header, "sign"));
+    let mut taken: Vec<(HeaderName, &str)> = Vec::new();
+    for (header, by) in by_auth.chain(by_sign) {
+        if let Some((_, other)) = taken.iter().find(|(known, _)| *known == header) {
+            let message = format!("header `{header}` is set by `{other}` and by `{by}`");
+            report.add(codes::HEADER_TAKEN, &table.item, message, None);
+        }
+        taken.push((header, by));
+    }
+    let written = table.get("headers");
+    for field in written.iter().flat_map(|item| item.node.fields()) {
+        let is_it =
+            |(header, _): &&(HeaderName, &str)| field.key.eq_ignore_ascii_case(header.as_str());
+        if let (Some((header, by)), Some(item)) = (taken.iter().find(is_it), &written) {
+            let message = format!("header `{header}` is set by `{by}` as well");
+            let hint = format!("keep one of them: `{by}`, or the header");
+            report.add(codes::HEADER_TAKEN, &item.child(field), message, Some(hint));
+        }
+    }
+}
+
+fn content_type(item: &Item<'_>, report: &mut Report) -> Option<Arc<str>> {
+    let text = &report.text(item)?.text;
+    if HeaderValue::from_str(text).is_err() {
+        let message = format!("`{}` is not a content type", shown(text));
+        report.add(codes::HEADER, item, message, None);
+        return None;
+    }
+    Some(text.as_str().into())
+}
+
 /// The URL, which may hold credentials that do not belong there: only the guard's words are shown.
-fn url(item: &Item<'_>, allow: Option<&[IpNet]>, report: &mut Report) -> Option<Url> {
+pub(super) fn url(item: &Item<'_>, allow: Option<&[IpNet]>, report: &mut Report) -> Option<Url> {
     let url = report.parsed(item, codes::URL, |text| {
         Url::parse(text).map_err(|error| format!("not a URL: {error}"))
     })?;
@@ -142,7 +208,8 @@ fn headers(
     (headers.len() == table.fields.len()).then_some(headers)
 }
 
-fn header_name(text: &str, item: &Item<'_>, report: &mut Report) -> Option<HeaderName> {
+/// A header that an endpoint may set.
+pub(super) fn header_name(text: &str, item: &Item<'_>, report: &mut Report) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
         let message = format!("`{}` is not a header name", shown(text));
         report.add(

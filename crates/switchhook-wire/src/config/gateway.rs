@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use switchhook_core::plan::SLOTS_DEFAULT;
+
 use super::codes;
 use super::name::check_name;
 use super::read::{Item, Report, Table};
@@ -22,6 +24,8 @@ pub struct Server {
     pub shutdown_drain_ms: u64,
     /// Connections that a listener keeps open at once.
     pub max_connections: u32,
+    /// Requests under way at once, over all endpoints.
+    pub concurrency: usize,
 }
 
 impl Default for Server {
@@ -32,6 +36,7 @@ impl Default for Server {
             data_dir: PathBuf::from("./data"),
             shutdown_drain_ms: 20_000,
             max_connections: 2_048,
+            concurrency: SLOTS_DEFAULT,
         }
     }
 }
@@ -40,6 +45,8 @@ impl Default for Server {
 const SHUTDOWN_DRAIN_MAX_MS: u64 = 300_000;
 /// Most connections: each may hold a body of several MiB.
 const CONNECTIONS_MAX: u32 = 65_536;
+/// Most requests under way at once: each holds a connection and a body.
+const CONCURRENCY_MAX: u32 = 65_536;
 /// Most secrets.
 const SECRETS_MAX: usize = 10_000;
 
@@ -89,6 +96,7 @@ pub(super) fn server(item: &Item<'_>, report: &mut Report) -> Option<Server> {
             "data_dir",
             "shutdown_drain",
             "max_connections",
+            "concurrency",
         ],
     )?;
     let default = Server::default();
@@ -101,12 +109,17 @@ pub(super) fn server(item: &Item<'_>, report: &mut Report) -> Option<Server> {
     let connections = table.or("max_connections", default.max_connections, |item| {
         report.integer(item, 1..=CONNECTIONS_MAX)
     });
+    let concurrency = table.or("concurrency", default.concurrency, |item| {
+        let slots = report.integer(item, 1..=CONCURRENCY_MAX)?;
+        usize::try_from(slots).ok()
+    });
     Some(Server {
         ingest: ingest?,
         admin: admin?,
         data_dir: data_dir?,
         shutdown_drain_ms: drain?,
         max_connections: connections?,
+        concurrency: concurrency?,
     })
 }
 

@@ -32,18 +32,34 @@ pub(super) fn is_credential_name(name: &str) -> bool {
     if name == "value" {
         return true;
     }
+    // `token-url` says where a token comes from.
+    let is_place = name.ends_with("-url");
     [
         "authorization",
         "cookie",
         "token",
         "secret",
         "password",
+        "passphrase",
         "credential",
         "api-key",
         "apikey",
+        "client-key",
+        "private-key",
+        "routing-key",
     ]
     .iter()
-    .any(|part| name.contains(part))
+    .any(|part| !is_place && name.contains(part))
+}
+
+/// Whether `name` in `parent` is a credential: a key of `auth` and the previous secret of `sign` are; what a
+/// criterion compares with is none, nor the path of a field that is called like one.
+fn is_credential_at(parent: &str, name: &str) -> bool {
+    match (parent, name) {
+        ("auth", "key") | ("sign", "previous") => true,
+        ("match_criteria" | "matchCriteria", "value") | ("map", _) => false,
+        _ => is_credential_name(name),
+    }
 }
 
 /// Whether a value looks like a credential whatever it is called.
@@ -53,11 +69,14 @@ pub(super) fn is_credential_text(text: &str) -> bool {
         .take(7)
         .collect::<String>()
         .to_ascii_lowercase();
-    start.starts_with("bearer ") || start.starts_with("basic ") || start.starts_with("whsec_")
+    ["bearer ", "basic ", "whsec_", "whsk_"]
+        .iter()
+        .any(|prefix| start.starts_with(prefix))
+        || text.contains("PRIVATE KEY-----")
 }
 
-/// Whether `text`, under `name`, must not be shown.
-fn is_hidden(name: &str, text: &str) -> bool {
+/// Whether `text`, under `name` in `parent`, must not be shown.
+fn is_hidden(parent: &str, name: &str, text: &str) -> bool {
     let is_reference =
         (text.starts_with("{{secret:") && text.ends_with("}}") && text.matches("{{").count() == 1)
             || (text.starts_with("${env:")
@@ -69,24 +88,25 @@ fn is_hidden(name: &str, text: &str) -> bool {
             .next()
             .is_some_and(|authority| authority.contains('@'))
     });
-    !is_reference && (is_credential_name(name) || is_credential_text(text) || has_userinfo)
+    !is_reference && (is_credential_at(parent, name) || is_credential_text(text) || has_userinfo)
 }
 
 /// `json` with what must not be shown replaced.
 pub(super) fn masked(json: &Json) -> Json {
-    mask_under("", json)
+    mask_under("", "", json)
 }
 
-fn mask_under(name: &str, json: &Json) -> Json {
+fn mask_under(parent: &str, name: &str, json: &Json) -> Json {
     match json {
-        Json::String(text) if is_hidden(name, text) => Json::String(mask_text(text)),
+        Json::String(text) if is_hidden(parent, name, text) => Json::String(mask_text(text)),
         Json::Array(items) => {
-            Json::Array(items.iter().map(|item| mask_under(name, item)).collect())
+            let masked = items.iter().map(|item| mask_under(parent, name, item));
+            Json::Array(masked.collect())
         }
         Json::Object(fields) => Json::Object(
             fields
                 .iter()
-                .map(|(key, value)| (key.clone(), mask_under(key, value)))
+                .map(|(key, value)| (key.clone(), mask_under(name, key, value)))
                 .collect(),
         ),
         Json::String(_) | Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
@@ -96,7 +116,7 @@ fn mask_under(name: &str, json: &Json) -> Json {
 /// Keeps what tells how a header is built: its scheme word and a reference at its end.
 fn mask_text(text: &str) -> String {
     match text.split_once(' ') {
-        Some((scheme, rest)) if is_credential_text(text) && !is_hidden("secret", rest) => {
+        Some((scheme, rest)) if is_credential_text(text) && !is_hidden("", "secret", rest) => {
             format!("{scheme} {rest}")
         }
         _ => MASK.to_owned(),
@@ -106,21 +126,26 @@ fn mask_text(text: &str) -> String {
 /// The places of the text that must not be shown.
 pub(super) fn hidden_spans(node: &Node) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
-    collect("", node, &mut spans);
+    collect("", "", node, &mut spans);
     spans
 }
 
-fn collect(name: &str, node: &Node, spans: &mut Vec<Range<usize>>) {
+fn collect(parent: &str, name: &str, node: &Node, spans: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Table(fields) => {
             for field in fields {
                 // `[secret] web = "…"` is wrong, but it is a secret all the same.
                 let direct = name == "secret" && matches!(field.node.value, Value::Text(_));
-                collect(if direct { name } else { &field.key }, &field.node, spans);
+                let key = if direct { name } else { &field.key };
+                collect(name, key, &field.node, spans);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| collect(name, item, spans)),
-        Value::Text(text) if is_hidden(name, &text.text) && mask_text(&text.text) == MASK => {
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| collect(parent, name, item, spans)),
+        Value::Text(text)
+            if is_hidden(parent, name, &text.text) && mask_text(&text.text) == MASK =>
+        {
             spans.extend(node.span.clone());
         }
         Value::Text(_)
@@ -147,6 +172,10 @@ mod tests {
                 "X-Team": "blue",
             },
             "url": "https://user:pass@example.com/hook",
+            "auth": {"scheme": "api-key", "key": "s3cr3t"},
+            "sign": [{"scheme": "genesys", "secret": "{{secret:a}}", "previous": "s3cr3t"}],
+            "encrypt": {"secret": "s3cr3t", "key_id": "k1"},
+            "tls": {"client_key": "s3cr3t", "ca": "-----BEGIN CERTIFICATE-----", "pins": ["sha256/AA=="]},
         });
         assert_eq!(
             masked(&body),
@@ -156,7 +185,29 @@ mod tests {
                     "Authorization": "***", "X-Auth": "Bearer {{secret:crm}}", "X-Api-Key": "***", "X-Team": "blue",
                 },
                 "url": "***",
+                "auth": {"scheme": "api-key", "key": "***"},
+                "sign": [{"scheme": "genesys", "secret": "{{secret:a}}", "previous": "***"}],
+                "encrypt": {"secret": "***", "key_id": "k1"},
+                "tls": {"client_key": "***", "ca": "-----BEGIN CERTIFICATE-----", "pins": ["sha256/AA=="]},
             })
         );
+    }
+
+    #[test]
+    fn what_is_only_called_like_a_secret_is_shown() {
+        let body = json!({
+            "auth": {"token_url": "https://login.example.com/token", "client_id": "id", "client_secret": "{{secret:a}}"},
+            "match_criteria": [{"jsonPath": "$.a", "operator": "Equal", "value": "VOICE"}],
+            "map": {"token": "data.token", "secret_id": {"path": "secretId"}},
+            "key": ["/conversationId"],
+            "dedup": {"id": "/id"},
+        });
+        assert_eq!(masked(&body), body);
+    }
+
+    #[test]
+    fn a_private_key_is_masked_wherever_it_stands() {
+        let body = json!({"tls": {"client_cert": "-----BEGIN PRIVATE KEY-----\nabc"}});
+        assert_eq!(masked(&body), json!({"tls": {"client_cert": "***"}}));
     }
 }

@@ -2,18 +2,26 @@
 //!
 //! A text becomes a tree with positions (`node`), references to the environment are filled in its
 //! strings (`interpolate`), readers turn sections into core's checked types (`read` and one file per
-//! section), and names are linked into a plan (`declared`). Every problem is reported at once, with code,
+//! section), and names are linked into a plan (`declared`, `link`). Every problem is reported at once, with code,
 //! line and hint (`problem`, [`codes`]). JSON bodies of the API take the same way, without positions.
 //!
 //! Nothing is read here: the text and the environment are arguments. Relative paths are relative to the
 //! directory of the file, see [`Config::resolve_paths`]. Secret values are never in a problem, a snippet or
 //! a shown body (`masking`).
 
+mod alerts;
+mod auth;
 pub mod codes;
 mod declared;
+mod document;
 mod endpoint;
 mod gateway;
+mod group;
 mod interpolate;
+mod kind;
+mod limits;
+mod link;
+mod losses;
 mod masking;
 mod name;
 mod node;
@@ -21,27 +29,39 @@ mod policy;
 mod preset;
 mod problem;
 mod read;
+mod retention;
+mod secret;
+mod shape;
+mod sign;
 mod source;
 mod subscription;
+pub mod test;
+mod tls;
 mod verify;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use switchhook_core::plan::Plan;
+use switchhook_core::alert::watch::Thresholds;
+use switchhook_core::plan::{Plan, SLOTS_DEFAULT};
 use toml::de::DeTable;
 
 pub use codes::Severity;
-pub use declared::{ApiResource, Declared, Kind, Listed, Merged, Origin};
+pub use declared::Declared;
 pub use gateway::{Durability, SecretOrigin, Server, Store};
 pub use interpolate::Env;
+pub use kind::{ApiResource, Kind, Listed, Merged, Origin};
+pub use losses::{Loss, LossKind, losses};
 pub use name::{is_name, secrets_in};
 pub use policy::{STANDARD, standard};
 pub use problem::{Place, Problem, Snippet, render, render_all};
+pub use retention::Retention;
+pub use test::Test;
 
 use declared::Raw;
-use read::{Document, Item, Report, Table};
+use document::{Document, Path as Steps};
+use read::{Item, Report, Table};
 
 use crate::api::Owner;
 
@@ -49,15 +69,19 @@ use crate::api::Owner;
 pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Every section and key at the top of the file.
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 12] = [
     "version",
     "server",
     "store",
+    "retention",
+    "alerts",
     "secret",
     "source",
     "policy",
     "endpoint",
+    "group",
     "subscription",
+    "test",
 ];
 
 /// A whole configuration, free of errors.
@@ -67,6 +91,10 @@ pub struct Config {
     pub server: Server,
     /// How the store works.
     pub store: Store,
+    /// How long things stay.
+    pub retention: Retention,
+    /// From when on the gateway tells about itself.
+    pub alerts: Thresholds,
     /// Where secrets are read from, by name.
     pub secrets: BTreeMap<Arc<str>, SecretOrigin>,
     /// The file's resources, ready to be joined by those of the API.
@@ -75,6 +103,8 @@ pub struct Config {
     pub plan: Plan,
     /// The file's resources as written, and the built-in policy.
     pub resources: Vec<Listed>,
+    /// What the file says about itself: `switchhook test` runs it.
+    pub tests: Vec<Test>,
 }
 
 /// What came of reading a file.
@@ -92,6 +122,11 @@ impl Config {
         self.server.data_dir = directory.join(&self.server.data_dir);
         for origin in self.secrets.values_mut() {
             if let SecretOrigin::File(path) = origin {
+                *path = directory.join(&*path);
+            }
+        }
+        for test in &mut self.tests {
+            if let test::Given::File(path) = &mut test.event {
                 *path = directory.join(&*path);
             }
         }
@@ -116,7 +151,7 @@ pub fn load_toml(text: &str, file_name: &str, env: Env<'_>) -> Loaded {
             "the file has {} bytes, at most {FILE_BYTES_MAX} are allowed",
             text.len()
         );
-        let spot = report.document.spot(&None, &read::Path::default());
+        let spot = report.document.spot(&None, &Steps::default());
         report.push(Problem::new(codes::TOO_LARGE, spot, message, None));
         return Loaded {
             config: None,
@@ -130,7 +165,7 @@ pub fn load_toml(text: &str, file_name: &str, env: Env<'_>) -> Loaded {
         return load(&raw, env, report);
     }
     for error in errors {
-        let mut spot = report.document.spot(&error.span(), &read::Path::default());
+        let mut spot = report.document.spot(&error.span(), &Steps::default());
         // What is not a value yet cannot be judged; better no line than a secret.
         spot.snippet = spot
             .snippet
@@ -156,32 +191,40 @@ fn load(raw: &node::Node, env: Env<'_>, mut report: Report) -> Loaded {
             problems: report.finish(),
         };
     };
-    if let Some(item) = top.get("version")
-        && let Some(version) = report.integer(&item, 0..=i64::MAX)
-        && version != 1
-    {
-        let message = format!("version {version} is not supported, only 1 is");
-        report.add(codes::VERSION, &item, message, None);
-    }
+    check_version(&top, &mut report);
     let server = top.or("server", Server::default(), |item| {
         gateway::server(item, &mut report)
     });
     let store = top.or("store", Store::default(), |item| {
         gateway::store(item, &mut report)
     });
+    let retention = top.or("retention", Retention::default(), |item| {
+        retention::read(item, &mut report)
+    });
+    let alerts = top.or("alerts", alerts::USUAL, |item| {
+        alerts::read(item, &mut report)
+    });
     let secrets = top
         .get("secret")
         .map(|item| gateway::secrets(&item, &mut report))
         .unwrap_or_default();
-    let mut declared = Declared::default();
-    declared.secrets = secrets.keys().cloned().collect();
-    // Without a readable address nothing is said about what may stand behind it.
-    declared.ingest_is_public = server
-        .as_ref()
-        .is_some_and(|server| !server.ingest.ip().is_loopback());
+    let mut declared = Declared {
+        secrets: secrets.keys().cloned().collect(),
+        // Without a readable address nothing is said about what may stand behind it.
+        ingest_is_public: server
+            .as_ref()
+            .is_some_and(|server| !server.ingest.ip().is_loopback()),
+        slots: server
+            .as_ref()
+            .map_or(SLOTS_DEFAULT, |server| server.concurrency),
+        ..Declared::default()
+    };
     for kind in Kind::ALL {
         read_section(kind, &top, raw, &mut declared, &mut report);
     }
+    let tests = top.or("test", Vec::new(), |item| {
+        test::read_all(item, &mut report, &mut declared.needs)
+    });
     let Merged {
         plan,
         problems,
@@ -191,18 +234,31 @@ fn load(raw: &node::Node, env: Env<'_>, mut report: Report) -> Loaded {
         .into_iter()
         .filter_map(|(name, origin)| Some((name, origin?)))
         .collect();
-    let config = match (plan, server, store) {
-        (Some(plan), Some(server), Some(store)) => Some(Config {
-            server,
-            store,
+    // Whatever is missing was reported, so that there is no plan either.
+    let config = plan.and_then(|plan| {
+        Some(Config {
+            server: server?,
+            store: store?,
+            retention: retention?,
+            alerts: alerts?,
             secrets,
             declared,
             plan,
             resources,
-        }),
-        _ => None,
-    };
+            tests: tests?,
+        })
+    });
     Loaded { config, problems }
+}
+
+fn check_version(top: &Table<'_>, report: &mut Report) {
+    if let Some(item) = top.get("version")
+        && let Some(version) = report.integer(&item, 0..=i64::MAX)
+        && version != 1
+    {
+        let message = format!("version {version} is not supported, only 1 is");
+        report.add(codes::VERSION, &item, message, None);
+    }
 }
 
 fn read_section(
@@ -224,14 +280,7 @@ fn read_section(
         .map(node::Node::fields)
         .unwrap_or_default();
     for (field, written) in table.fields.iter().zip(written) {
-        let place = report
-            .document
-            .spot(&field.key_span, &read::Path::default())
-            .place;
-        let defined_at = place
-            .file
-            .zip(place.line)
-            .map(|(file, line)| format!("{file}:{line}"));
+        let defined_at = report.document.line(&field.key_span);
         declared.add(
             Raw {
                 kind,

@@ -26,6 +26,21 @@ impl Node {
         Some(&field.node)
     }
 
+    /// The first thing in it that JSON does not have, in words.
+    pub(super) fn no_json(&self) -> Option<&'static str> {
+        match &self.value {
+            Value::Other("null") => None,
+            Value::Other(what) => Some(what),
+            Value::Table(fields) => fields.iter().find_map(|field| field.node.no_json()),
+            Value::Array(nodes) => nodes.iter().find_map(Self::no_json),
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Bool(_)
+            | Value::Unfilled => None,
+        }
+    }
+
     /// The fields of a table; none when this is something else.
     pub(super) fn fields(&self) -> &[Field] {
         if let Value::Table(fields) = &self.value {

@@ -9,6 +9,8 @@
 //!   `detail-type`. Genesys re-sends for up to four days, hence the window of five.
 //! * `genesys`: the notification body (`topicName`, `eventBody`) with `X-Genesys-Signature`. It has no
 //!   identity of its own, so the content decides.
+//! * The key of both is the conversation, else the queue or user; where the body names none, it is the
+//!   concrete topic, which has the id of the queue or user in it (`v2.users.7a….presence`).
 //! * `standard-webhooks`: the message id is a header.
 //! * `webhook`: any other sender, and the default; the scheme must be written.
 
@@ -25,6 +27,8 @@ pub(super) struct Preset {
     /// JSON pointers to the ordering key.
     pub(super) key: &'static [&'static str],
     dedup: Identity,
+    /// It sends what Genesys Cloud makes: deliveries of one key keep their order unless something else is written.
+    pub(super) is_genesys: bool,
     /// Default dedup window, in milliseconds.
     pub(super) window_ms: u64,
 }
@@ -41,6 +45,7 @@ const WEBHOOK: Preset = Preset {
     kind: "/type",
     key: &[],
     dedup: Identity::Content,
+    is_genesys: false,
     window_ms: DEDUP_WINDOW_DEFAULT_MS,
 };
 
@@ -52,6 +57,7 @@ pub(super) const ALL: [(&str, Preset); 5] = [
             scheme: Some("open-messaging"),
             key: &["/channel/to/id", "/channel/from/id"],
             dedup: Identity::Pointers(&["/id", "/channel/time"]),
+            is_genesys: true,
             ..WEBHOOK
         },
     ),
@@ -63,8 +69,10 @@ pub(super) const ALL: [(&str, Preset); 5] = [
                 "/detail/eventBody/conversationId",
                 "/detail/eventBody/queueId",
                 "/detail/eventBody/userId",
+                "/detail/topicName",
             ],
             dedup: Identity::Pointers(&["/id"]),
+            is_genesys: true,
             window_ms: DEDUP_WINDOW_EVENTBRIDGE_MS,
             ..WEBHOOK
         },
@@ -78,7 +86,9 @@ pub(super) const ALL: [(&str, Preset); 5] = [
                 "/eventBody/conversationId",
                 "/eventBody/queueId",
                 "/eventBody/userId",
+                "/topicName",
             ],
+            is_genesys: true,
             ..WEBHOOK
         },
     ),

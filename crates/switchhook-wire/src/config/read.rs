@@ -5,160 +5,20 @@
 //! are counted, so that no number of warnings can hide an error.
 
 use std::fmt::Display;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
+
+use serde_json::Value as Json;
 
 use super::codes::{self, Code};
-use super::node::{Field, Node, Span, Text, Value};
-use super::problem::{Place, Problem, Snippet, Spot};
+use super::document::{Document, Path, Step};
+use super::node::{self, Field, Node, Text, Value};
+use super::problem::{Problem, Spot};
 use crate::{duration, size};
 
 /// Most errors, and most warnings, kept of one configuration: more than anyone reads at once.
 pub(super) const PROBLEMS_MAX: usize = 500;
-/// Longest line that a snippet shows, in characters.
-const SNIPPET_CHARS_MAX: usize = 160;
 /// Longest value that a message repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
-
-/// The text that positions refer to.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Document {
-    /// Its file, unless it came through the API.
-    pub(super) file: Option<String>,
-    text: String,
-    /// Byte at which each line starts.
-    starts: Vec<usize>,
-    hidden: Vec<Range<usize>>,
-}
-
-impl Document {
-    /// A file with the places in it that must not be shown.
-    pub(super) fn file(name: &str, text: &str, mut hidden: Vec<Range<usize>>) -> Self {
-        hidden.sort_by_key(|range| range.start);
-        let starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            file: Some(name.to_owned()),
-            text: text.to_owned(),
-            starts,
-            hidden,
-        }
-    }
-
-    /// Place and line of `span`.
-    pub(super) fn spot(&self, span: &Span, path: &Path) -> Spot {
-        let mut spot = Spot {
-            place: Place {
-                file: self.file.clone(),
-                path: path.dotted(),
-                pointer: path.pointer(),
-                ..Place::default()
-            },
-            snippet: None,
-        };
-        let Some(span) = span else { return spot };
-        let number = self.starts.partition_point(|start| *start <= span.start);
-        let start = number
-            .checked_sub(1)
-            .and_then(|i| self.starts.get(i))
-            .copied()
-            .unwrap_or_default();
-        let line = self
-            .text
-            .get(start..)
-            .and_then(|rest| rest.lines().next())
-            .unwrap_or_default();
-        let before = line
-            .get(..span.start.saturating_sub(start))
-            .unwrap_or_default();
-        spot.place.line = Some(number);
-        spot.place.column = Some(before.chars().count() + 1);
-        spot.snippet = Some(self.snippet(line, start, span));
-        spot
-    }
-
-    /// The line that starts at byte `start`, the characters of `span` counted, hidden ones starred out.
-    fn snippet(&self, line: &str, start: usize, span: &Range<usize>) -> Snippet {
-        let first = self.hidden.partition_point(|range| range.end <= start);
-        let hidden = self.hidden.get(first..).unwrap_or_default();
-        let hidden = hidden
-            .iter()
-            .take_while(|range| range.start < start + line.len());
-        let mut snippet = Snippet {
-            text: String::new(),
-            start: 0,
-            width: 0,
-        };
-        for (offset, c) in line.char_indices().take(SNIPPET_CHARS_MAX) {
-            let at = start + offset;
-            let is_hidden = hidden.clone().any(|range| range.contains(&at));
-            snippet.text.push(match c {
-                '"' | '\'' => c,
-                _ if is_hidden => '*',
-                _ if c.is_control() => ' ',
-                _ => c,
-            });
-            snippet.start += usize::from(at < span.start);
-            snippet.width += usize::from(span.contains(&at));
-        }
-        snippet.width = snippet.width.max(1);
-        snippet
-    }
-}
-
-/// The way from the top of a configuration to a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Path {
-    steps: Vec<Step>,
-    /// Steps that are not part of the JSON pointer, since they name the resource and not a place in its body.
-    outside: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-impl Path {
-    /// The path of a resource made through the API; pointers start in its body.
-    pub(super) fn resource(kind: &str, name: &str) -> Self {
-        Self {
-            steps: vec![Step::Key(kind.to_owned()), Step::Key(name.to_owned())],
-            outside: 2,
-        }
-    }
-
-    fn with(&self, step: Step) -> Self {
-        let mut path = self.clone();
-        path.steps.push(step);
-        path
-    }
-
-    fn dotted(&self) -> String {
-        let mut text = String::new();
-        for step in &self.steps {
-            match step {
-                Step::Index(index) => text.push_str(&format!("[{index}]")),
-                Step::Key(key) => {
-                    if !text.is_empty() {
-                        text.push('.');
-                    }
-                    text.push_str(&shown(key));
-                }
-            }
-        }
-        text
-    }
-
-    fn pointer(&self) -> String {
-        let steps = self.steps.iter().skip(self.outside);
-        steps.fold(String::new(), |text, step| match step {
-            Step::Key(key) => format!("{text}/{}", key.replace('~', "~0").replace('/', "~1")),
-            Step::Index(index) => format!("{text}/{index}"),
-        })
-    }
-}
 
 /// A value with the way to it.
 #[derive(Debug, Clone)]
@@ -249,6 +109,14 @@ impl<'n> Table<'n> {
         }
         first
     }
+
+    /// The value of a key that has several spellings, if it is set; a problem if it is set more than once.
+    pub(super) fn spelt(&self, keys: &[&'static str], report: &mut Report) -> Option<Item<'n>> {
+        let is_set = keys.iter().any(|key| self.get(key).is_some());
+        is_set
+            .then(|| self.one_of(keys, report))?
+            .map(|(_, item)| item)
+    }
 }
 
 /// Everything that was found wrong, and what positions refer to.
@@ -277,6 +145,19 @@ impl Report {
     ) {
         let spot = self.spot(item);
         self.push(Problem::new(code, spot, message, hint));
+    }
+
+    /// Adds a problem within the string `item`, at this line and column of its text, from 1.
+    pub(super) fn add_within(
+        &mut self,
+        code: &Code,
+        item: &Item<'_>,
+        (line, column): (usize, usize),
+        message: String,
+    ) {
+        let span = self.document.within(&item.node.span, line, column);
+        let spot = self.document.spot(&span, &item.path);
+        self.push(Problem::new(code, spot, message, None));
     }
 
     /// Adds a problem that stands elsewhere.
@@ -348,6 +229,20 @@ impl Report {
             item: item.clone(),
             fields,
         })
+    }
+
+    /// The table `item` and what its `scheme` chooses; keys that the choice does not take are problems.
+    pub(super) fn scheme<'n, T: Copy>(
+        &mut self,
+        item: &Item<'n>,
+        choices: &[(&str, T, &[&str])],
+    ) -> Option<(Table<'n>, T)> {
+        let scheme = self.open_table(item)?.need("scheme", self)?;
+        let names: Vec<_> = choices.iter().map(|choice| (choice.0, choice)).collect();
+        let (_, value, keys) = self.choice(&scheme, &names)?;
+        let mut known = vec!["scheme"];
+        known.extend(*keys);
+        Some((self.table(item, &known)?, *value))
     }
 
     /// The elements of a list of `range` many.
@@ -423,6 +318,29 @@ impl Report {
         parse(&text.text)
             .map_err(|error| self.add(code, item, error.to_string(), None))
             .ok()
+    }
+
+    /// What can be switched on and off with a word, or written out as a table.
+    pub(super) fn switch<T>(
+        &mut self,
+        item: &Item<'_>,
+        on: T,
+        read: impl FnOnce(&Item<'_>, &mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if let Value::Table(_) = item.node.value {
+            return read(item, self).map(Some);
+        }
+        self.boolean(item).map(|is_on| is_on.then_some(on))
+    }
+
+    /// The value `item` as JSON, whatever it is.
+    pub(super) fn json(&mut self, item: &Item<'_>) -> Option<Json> {
+        if let Some(what) = item.node.no_json() {
+            let message = format!("{what} cannot stand here, write it as a string");
+            self.add(codes::WRONG_TYPE, item, message, None);
+            return None;
+        }
+        (item.node.value != Value::Unfilled).then(|| node::to_json(item.node))
     }
 
     pub(super) fn boolean(&mut self, item: &Item<'_>) -> Option<bool> {

@@ -9,7 +9,7 @@ use switchhook_core::source::{
 };
 
 use super::codes;
-use super::declared::{Need, Target};
+use super::link::{Need, Target};
 use super::node::Value;
 use super::preset::{self, Preset};
 use super::read::{Item, Report, Table};
@@ -32,12 +32,19 @@ const KEEP_HEADERS_MAX: usize = 32;
 /// Longest fixed event type, in bytes.
 const KIND_BYTES_MAX: usize = 256;
 
+/// A source, and whether its preset is one of Genesys Cloud.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub(super) source: Arc<Source>,
+    pub(super) is_genesys: bool,
+}
+
 pub(super) fn read(
     name: &Arc<str>,
     item: &Item<'_>,
     report: &mut Report,
     needs: &mut Vec<Need>,
-) -> Option<Source> {
+) -> Option<Draft> {
     let table = report.table(item, &KEYS)?;
     let preset = table.or("preset", Preset::default(), |item| {
         report.choice(item, &preset::ALL)
@@ -84,7 +91,7 @@ pub(super) fn read(
             None,
         );
     }
-    Some(Source {
+    let source = Source {
         name: Arc::clone(name),
         verify: verify?,
         kind: kind?,
@@ -92,6 +99,10 @@ pub(super) fn read(
         dedup: dedup?,
         body_bytes_max: body_max?,
         keep_headers: keep?,
+    };
+    Some(Draft {
+        source: Arc::new(source),
+        is_genesys: known.is_genesys,
     })
 }
 

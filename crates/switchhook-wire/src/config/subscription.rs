@@ -1,28 +1,64 @@
-//! `[subscription.NAME]`: what goes where, and how hard to try.
+//! `[subscription.NAME]`: what goes where, in which order, and how hard to try.
+//!
+//! The order that an unwritten `order` stands for, and whether it fits the target, is judged when sources
+//! and groups are known, in [`super::link`].
 
 use std::sync::Arc;
 
 use switchhook_core::filter::TypePattern;
-use switchhook_core::subscription::{Start, Subscription};
+use switchhook_core::id::Offset;
+use switchhook_core::subscription::{OnExhausted, Order, Start, Subscription, Target as To};
 
-use super::codes;
-use super::declared::{Need, Target};
+use super::link::{Need, Target};
+use super::node::Value;
 use super::policy::STANDARD;
-use super::read::{Item, Report, shown};
+use super::problem::Spot;
+use super::read::{Item, Report, Table};
+use super::{codes, shape};
+use crate::api::time;
 
-const KEYS: [&str; 6] = ["sources", "types", "endpoint", "policy", "order", "start"];
+const KEYS: [&str; 8] = [
+    "sources",
+    "types",
+    "endpoint",
+    "group",
+    "policy",
+    "order",
+    "on_exhausted",
+    "start",
+];
 /// Most sources of a subscription.
 const SOURCES_MAX: usize = 100;
 /// Most event types of a subscription: each is compared with every event. Genesys Cloud has about 300 topics.
 const TYPES_MAX: usize = 1_000;
+
+/// A subscription as it was written. Its order is decided when its sources are known.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    /// With the order that was written, or none.
+    pub(super) subscription: Arc<Subscription>,
+    /// The order that was written.
+    pub(super) order: Option<Order>,
+    /// It takes every type.
+    pub(super) takes_all: bool,
+    pub(super) spots: Spots,
+}
+
+/// Where what is judged later stands; the whole subscription where it was not written.
+#[derive(Debug, Clone)]
+pub(super) struct Spots {
+    pub(super) types: Spot,
+    pub(super) order: Spot,
+    pub(super) on_exhausted: Spot,
+}
 
 pub(super) fn read(
     name: &Arc<str>,
     item: &Item<'_>,
     report: &mut Report,
     needs: &mut Vec<Need>,
-) -> Option<Subscription> {
-    let table = report.table(item, &KEYS)?;
+) -> Option<Draft> {
+    let table = report.table(item, &[&KEYS[..], &shape::KEYS].concat())?;
     let sources = table.need("sources", report).and_then(|item| {
         report.each(&item, 1..=SOURCES_MAX, |item, report| {
             reference(item, report, needs, Target::Source)
@@ -34,29 +70,61 @@ pub(super) fn read(
         }),
         None => TypePattern::parse("*").ok().map(|all| vec![all]),
     };
-    let endpoint = table
-        .need("endpoint", report)
-        .and_then(|item| reference(&item, report, needs, Target::Endpoint));
+    let target = target(&table, report, needs);
     let policy = match table.get("policy") {
         Some(item) => reference(&item, report, needs, Target::Policy),
         // The standard policy always exists.
         None => Some(STANDARD.into()),
     };
-    let order = table.or("order", (), |item| order(item, report));
-    let starts = [("now", Start::Now), ("earliest", Start::Earliest)];
-    let start = table.or("start", Start::Now, |item| report.choice(item, &starts));
-    order?;
-    Some(Subscription {
-        name: Arc::clone(name),
-        sources: sources?,
-        types: types?,
-        endpoint: endpoint?,
-        policy: policy?,
-        start: start?,
+    let orders = [
+        ("none", Order::None),
+        ("key", Order::Key),
+        ("strict", Order::Strict),
+    ];
+    let order = table.or("order", None, |item| report.choice(item, &orders).map(Some));
+    let ends = [("skip", OnExhausted::Skip), ("halt", OnExhausted::Halt)];
+    let on_exhausted = table.or("on_exhausted", OnExhausted::Skip, |item| {
+        report.choice(item, &ends)
+    });
+    let start = table.or("start", Start::Now, |item| start(item, report));
+    let filter = shape::filter(&table, report);
+    let shape = shape::shape(&table, report);
+    let (filter, shape, types, order) = (filter?, shape?, types?, order?);
+    let spot = |key| report.spot(table.get(key).as_ref().unwrap_or(item));
+    Some(Draft {
+        spots: Spots {
+            types: spot("types"),
+            order: spot("order"),
+            on_exhausted: spot("on_exhausted"),
+        },
+        takes_all: types.iter().any(|pattern| pattern.to_string() == "*"),
+        order,
+        subscription: Arc::new(Subscription {
+            name: Arc::clone(name),
+            sources: sources?,
+            types,
+            criteria: filter.criteria,
+            when: filter.when,
+            transform: shape.transform,
+            format: shape.format,
+            target: target?,
+            policy: policy?,
+            order: order.unwrap_or(Order::None),
+            on_exhausted: on_exhausted?,
+            start: start?,
+        }),
     })
 }
 
-fn reference(
+fn target(table: &Table<'_>, report: &mut Report, needs: &mut Vec<Need>) -> Option<To> {
+    match table.one_of(&["endpoint", "group"], report)? {
+        ("endpoint", item) => reference(&item, report, needs, Target::Endpoint).map(To::Endpoint),
+        (_, item) => reference(&item, report, needs, Target::Group).map(To::Group),
+    }
+}
+
+/// The name of something that must exist.
+pub(super) fn reference(
     item: &Item<'_>,
     report: &mut Report,
     needs: &mut Vec<Need>,
@@ -70,14 +138,21 @@ fn reference(
     Some(name)
 }
 
-fn order(item: &Item<'_>, report: &mut Report) -> Option<()> {
-    let text = &report.text(item)?.text;
-    if text == "none" {
-        return Some(());
+fn start(item: &Item<'_>, report: &mut Report) -> Option<Start> {
+    if let Value::Text(_) = item.node.value {
+        let places = [("now", Start::Now), ("earliest", Start::Earliest)];
+        return report.choice(item, &places);
     }
-    let message = format!("order `{}` is not supported by this version", shown(text));
-    let hint =
-        "write `none`, or remove the key: deliveries of one key may overtake each other".to_owned();
-    report.add(codes::NOT_SUPPORTED, item, message, Some(hint));
-    None
+    let table = report.table(item, &["offset", "time"])?;
+    match table.one_of(&["offset", "time"], report)? {
+        ("offset", item) => {
+            let offset: i64 = report.integer(&item, 1..=i64::MAX)?;
+            u64::try_from(offset)
+                .ok()
+                .map(|offset| Start::At(Offset(offset)))
+        }
+        (_, item) => report
+            .parsed(&item, codes::TIME, time::parse)
+            .map(Start::Since),
+    }
 }

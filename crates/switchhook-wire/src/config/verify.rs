@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use http::HeaderName;
-use switchhook_core::secret::{Secret, SecretRef};
+use switchhook_core::secret::SecretRef;
 use switchhook_core::source::{Encoding, Verify};
 
 use super::codes;
-use super::declared::{Need, Target};
-use super::masking;
+use super::link::Need;
 use super::preset::Preset;
 use super::read::{Item, Report, Table, nearest, shown};
+use super::secret::secret;
 
 /// Default tolerance of a signed timestamp and its range, in milliseconds (Standard Webhooks: five minutes).
 const TOLERANCE_DEFAULT_MS: u64 = 300_000;
@@ -191,48 +191,6 @@ fn hmac(header: &str, prefix: &str, encoding: Encoding, secrets: Vec<SecretRef>)
         encoding,
         secrets,
     }
-}
-
-/// A secret: `{{secret:name}}`, or its value written out. No message repeats the value.
-fn secret(item: &Item<'_>, report: &mut Report, needs: &mut Vec<Need>) -> Option<SecretRef> {
-    let text = report.text(item)?;
-    if let Some(name) = text
-        .text
-        .strip_prefix("{{secret:")
-        .and_then(|rest| rest.strip_suffix("}}"))
-    {
-        let name: Arc<str> = name.into();
-        needs.push(Need {
-            spot: report.spot(item),
-            target: Target::Secret(Arc::clone(&name)),
-        });
-        return Some(SecretRef::Named(name));
-    }
-    if text.text.contains("{{") {
-        let message = "a secret must be exactly one reference, or none".to_owned();
-        report.add(
-            codes::REFERENCE,
-            item,
-            message,
-            Some("write `{{secret:name}}`".to_owned()),
-        );
-        return None;
-    }
-    if masking::refuse_mask(&text.text, item, report) {
-        return None;
-    }
-    if !text.from_env {
-        let hint = "declare `[secret.NAME]` and write `{{secret:NAME}}`".to_owned();
-        report.add(
-            codes::LITERAL_SECRET,
-            item,
-            "a secret is written out".to_owned(),
-            Some(hint),
-        );
-    }
-    Some(SecretRef::Literal(Secret::new(
-        text.text.clone().into_bytes(),
-    )))
 }
 
 /// A header name, in lower case.

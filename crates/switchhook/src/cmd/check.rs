@@ -61,13 +61,15 @@ fn check(path: PathBuf, output: Output) -> Outcome {
     if !output.is_json() {
         let plan = &config.plan;
         output.line(&format!(
-            "{}  ok   sources: {}, endpoints: {}, subscriptions: {}, policies: {}, secrets: {}",
+            "{}  ok   sources: {}, endpoints: {}, groups: {}, subscriptions: {}, policies: {}, secrets: {}, tests: {}",
             path.display(),
             plan.sources.len(),
             plan.endpoints.len(),
+            plan.groups.len(),
             plan.subscriptions.len(),
             plan.policies.len(),
             config.secrets.len(),
+            config.tests.len(),
         ))?;
     }
     Ok(())

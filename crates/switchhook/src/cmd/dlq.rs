@@ -59,8 +59,8 @@ pub(crate) struct Filter {
     /// With exactly this event type
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// Whose last answer had this status
-    #[arg(long)]
+    /// Whose last answer had exactly this status, for example 503
+    #[arg(long, value_parser = status)]
     status: Option<u16>,
     /// Given up for this reason
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(DeadReason::ALL.iter().map(|reason| reason.name())))]
@@ -87,6 +87,16 @@ pub(crate) struct Selection {
     /// Only count; change nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// An exact status; the gateway selects by nothing wider.
+fn status(text: &str) -> Result<u16, String> {
+    let status = text.parse().ok();
+    let status = status.filter(|status| (100..=599).contains(status));
+    status.ok_or_else(|| {
+        "write one status, 100 to 599, for example 503; a class such as 5xx cannot be selected, --reason and --endpoint can"
+            .to_owned()
+    })
 }
 
 impl Filter {
@@ -231,6 +241,7 @@ fn letters_table(letters: &[DeadLetterView]) -> String {
             letter.reason.clone(),
             last_result(letter),
             letter.attempts.to_string(),
+            letter.gap.clone(),
             cut(&letter.event.kind, 40),
         ]
     });
@@ -242,6 +253,7 @@ fn letters_table(letters: &[DeadLetterView]) -> String {
         "REASON",
         "LAST",
         "ATTEMPTS",
+        "GAP",
         "TYPE",
     ];
     table(header, rows)
@@ -273,6 +285,11 @@ fn letter_text(letter: &DeadLetterView) -> String {
         cut(&letter.event.source, 64),
         cut(&letter.event.kind, 128),
     );
+    text.push_str(match &*letter.gap {
+        "skipped" => "the later events of its key went on without it\n",
+        "halted" => "the later events of its key wait until it is replayed or discarded\n",
+        _ => "",
+    });
     if let Some(body) = &letter.event.body {
         text.push_str(&format!("\n{body:#}\n"));
     }

@@ -3,12 +3,13 @@
 use clap::Subcommand;
 use switchhook_wire::api::{
     AttemptView, DeliveryState, DeliveryView, EventQuery, EventView, PAGE_SIZE_MAX, TimelineView,
+    time,
 };
 
 use crate::client::Client;
 use crate::config;
 use crate::exit::Outcome;
-use crate::output::{Output, cut, list, table};
+use crate::output::{Output, cut, list, span, table};
 
 /// What to do with events.
 #[derive(Debug, Subcommand)]
@@ -144,18 +145,46 @@ fn timeline_text(timeline: &TimelineView) -> String {
 }
 
 fn delivery_text(delivery: &DeliveryView) -> String {
+    let partition = match delivery.partition {
+        0 => String::new(),
+        partition => format!("  partition {partition}"),
+    };
     let mut text = format!(
-        "\n{} -> {}  {}  {}\n",
+        "\n{} -> {}{partition}  {}  {}\n",
         delivery.subscription,
         delivery.endpoint,
         delivery.state.name(),
         delivery.id
     );
+    let mut before: Option<&AttemptView> = None;
     for attempt in &delivery.attempts {
-        text.push_str(&format!("  {}\n", attempt_line(attempt)));
+        let waited = waited(before, attempt);
+        text.push_str(&format!(
+            "  {}{waited}  {}\n",
+            attempt.at,
+            attempt_line(attempt)
+        ));
+        before = Some(attempt);
     }
     text.push_str(&format!("  {}\n", cut(&delivery.why, 400)));
+    if let Some(behind) = &delivery.behind {
+        let id = behind
+            .event_id
+            .as_deref()
+            .unwrap_or("an event that is gone");
+        text.push_str(&format!("  behind {id}, offset {}\n", behind.offset));
+    }
     text
+}
+
+/// How long after the attempt before it began, where that is of the same chain: ` +5.6s`.
+fn waited(before: Option<&AttemptView>, attempt: &AttemptView) -> String {
+    let before = before.filter(|before| before.chain == attempt.chain);
+    let times = before.map(|before| (time::parse(&before.at), time::parse(&attempt.at)));
+    match times {
+        Some((Ok(before), Ok(at))) => format!(" +{}", span(at.since_ms(before))),
+        _ => String::new(),
+    }
 }
 
 /// One attempt: `attempt 2  503  30 ms  retry by default: 5xx, next at …`.
@@ -203,9 +232,12 @@ mod tests {
                 "receivedAt": "2026-11-20T12:00:00.000Z", "headers": {}, "bodyBytes": 12},
             "deliveries": [
                 {"id": "dlv_1", "subscription": "web-to-wfm", "endpoint": "wfm", "state": "waiting", "chain": 0,
+                 "partition": 3, "behind": {"eventId": "evt_0", "offset": 7},
                  "attempts": [{"chain": 0, "n": 1, "endpoint": "wfm", "at": "2026-11-20T12:00:00.001Z",
                     "durationMs": 30, "status": 503, "rule": "default: 5xx", "verdict": "retry",
-                    "detail": "busy\u{1b}[2J", "nextAt": "2026-11-20T12:00:01.000Z"}],
+                    "detail": "busy\u{1b}[2J", "nextAt": "2026-11-20T12:00:01.000Z"},
+                   {"chain": 0, "n": 2, "endpoint": "wfm", "at": "2026-11-20T12:00:01.002Z", "durationMs": 10000,
+                    "error": "timeout", "rule": "default: timeout", "verdict": "retry"}],
                  "why": "it waits for attempt 2"},
                 {"id": "dlv_2", "subscription": "other", "endpoint": "crm", "state": "not-matched", "chain": 0,
                  "attempts": [], "why": "the type is not taken"},
@@ -215,9 +247,11 @@ mod tests {
         insta::assert_snapshot!(timeline_text(&timeline), @r"
         evt_1  web  Text  key c1  12 bytes at 2026-11-20T12:00:00.000Z
 
-        web-to-wfm -> wfm  waiting  dlv_1
-          attempt 1  503  30 ms  retry by default: 5xx, next at 2026-11-20T12:00:01.000Z  (busy [2J)
+        web-to-wfm -> wfm  partition 3  waiting  dlv_1
+          2026-11-20T12:00:00.001Z  attempt 1  503  30 ms  retry by default: 5xx, next at 2026-11-20T12:00:01.000Z  (busy [2J)
+          2026-11-20T12:00:01.002Z +1s  attempt 2  timeout  10000 ms  retry by default: timeout
           it waits for attempt 2
+          behind evt_0, offset 7
 
         not taken by other
         ");

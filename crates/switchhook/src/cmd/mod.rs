@@ -3,13 +3,19 @@
 //! One file for each group of commands. A command takes its arguments and an [`Output`], and returns
 //! nothing or a [`Failure`]. The examples of every `--help` stand in [`examples`] and are themselves tested.
 
+mod audit;
 mod bench;
+pub(crate) mod breaker;
 mod check;
 mod demo;
 mod dlq;
 mod event;
 mod examples;
+mod explain;
+mod group;
+mod job;
 mod policy;
+mod replay;
 mod resource;
 mod secret;
 mod send;
@@ -17,6 +23,7 @@ mod serve;
 mod sim;
 mod store;
 mod tail;
+mod trial;
 mod version;
 
 use std::ffi::OsString;
@@ -91,6 +98,8 @@ enum Command {
     Tail(tail::Args),
     /// Check a configuration file: all problems at once
     Check(check::Args),
+    /// Run the tests in a configuration file: event in, what comes out
+    Test(trial::Args),
     /// Retry policies, and the schedule that each gives
     #[command(subcommand)]
     Policy(policy::Command),
@@ -102,16 +111,32 @@ enum Command {
     Endpoint(resource::EndpointCommand),
     /// Which events go where
     #[command(subcommand)]
-    Subscription(resource::Action<resource::SubscriptionFlags>),
+    Subscription(resource::SubscriptionCommand),
+    /// Endpoints that share subscriptions, and their partitions
+    #[command(subcommand)]
+    Group(group::Command),
+    /// Breakers of endpoints: how they stand, and opening and closing them
+    #[command(subcommand)]
+    Breaker(breaker::Command),
     /// Secrets: their names, and their values on this machine
     #[command(subcommand)]
     Secret(secret::Command),
     /// Accepted events and what became of them
     #[command(subcommand)]
     Event(event::Command),
+    /// Explain an event: who takes it and who does not, where it is, and why
+    Explain(explain::Args),
+    /// Deliver events of the log again
+    Replay(replay::Args),
+    /// Replays that the gateway works on
+    #[command(subcommand)]
+    Job(job::Command),
     /// Dead letters: deliveries that were given up
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// Who did what
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// The store: state, proof, copies
     #[command(subcommand)]
     Store(store::Command),
@@ -146,13 +171,20 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Send(args) => send::run(args, &global.client()?, output).await,
         Command::Tail(args) => tail::run(args, &global.client()?, output).await,
         Command::Check(args) => check::run(&args, output),
+        Command::Test(args) => trial::run(args, output),
         Command::Policy(command) => policy::run(command, &global, output).await,
         Command::Source(action) => action.run(&global.client()?, output).await,
         Command::Endpoint(command) => command.run(&global.client()?, output).await,
-        Command::Subscription(action) => action.run(&global.client()?, output).await,
+        Command::Subscription(command) => command.run(&global.client()?, output).await,
+        Command::Group(command) => group::run(command, &global.client()?, output).await,
+        Command::Breaker(command) => breaker::run(command, &global.client()?, output).await,
         Command::Secret(command) => secret::run(command, &global, output).await,
         Command::Event(command) => event::run(command, &global.client()?, output).await,
+        Command::Explain(args) => explain::run(args, &global.client()?, output).await,
+        Command::Replay(args) => replay::run(args, &global.client()?, output).await,
+        Command::Job(command) => job::run(command, &global.client()?, output).await,
         Command::Dlq(command) => dlq::run(command, &global.client()?, output).await,
+        Command::Audit(command) => audit::run(command, &global.client()?, output).await,
         Command::Store(command) => store::run(command, &global, output).await,
         Command::Bench(args) => bench::run(args, output).await,
         Command::BenchRole(role) => bench::run_role(role, output).await,

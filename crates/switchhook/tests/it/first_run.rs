@@ -64,7 +64,7 @@ fn the_first_start_tells_what_to_do() {
 
 #[test]
 fn from_nothing_to_a_delivery() {
-    let receiver = Receiver::start(Instant::now(), |_, _, _| 200);
+    let receiver = Receiver::start(Instant::now(), |_| 200);
     let site = Site::new("");
     let gateway = site.start();
     set_up(&gateway, &receiver);
@@ -92,7 +92,7 @@ fn from_nothing_to_a_delivery() {
 
 #[test]
 fn a_dead_letter_is_found_and_replayed() {
-    let receiver = Receiver::start(Instant::now(), |_, _, _| 400);
+    let receiver = Receiver::start(Instant::now(), |_| 400);
     let site = Site::new("");
     let gateway = site.start();
     set_up(&gateway, &receiver);
@@ -107,7 +107,7 @@ fn a_dead_letter_is_found_and_replayed() {
     );
     let event = dead[0]["event"]["id"].as_str().unwrap();
 
-    receiver.behave(|_, _, _| 200);
+    receiver.behave(|_| 200);
     let replayed = gateway
         .cli(&["dlq", "replay", "--endpoint", "crm", "--json"])
         .json();

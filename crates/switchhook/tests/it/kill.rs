@@ -20,6 +20,8 @@ fn nothing_acknowledged_is_lost_by_kills_under_load() {
         seed: setting("SWITCHHOOK_SEED", 1),
         what: "kills",
         age_ms: (50, 1_500),
+        subscriptions: &ordeal::SUBSCRIPTIONS,
+        connections: ordeal::CONNECTIONS,
     };
     ordeal::run(&site, &receiver, start, &kills, |_| {}).assert_clean();
 }
@@ -39,6 +41,8 @@ fn the_audit_fails_on_a_build_that_acknowledges_before_the_commit() {
         seed: 1,
         what: "kills of a broken build",
         age_ms: (300, 600),
+        subscriptions: &ordeal::SUBSCRIPTIONS,
+        connections: ordeal::CONNECTIONS,
     };
     let found = ordeal::run(&site, &receiver, start, &few, |_| {});
     assert!(

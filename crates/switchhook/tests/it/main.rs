@@ -14,13 +14,21 @@
 mod harness;
 mod lossfs;
 
+mod breaker;
 mod config;
 mod damaged;
 mod first_run;
+mod group;
+mod hold;
 mod ingest;
 mod kill;
+mod limits;
 mod lock;
+mod order;
 mod power;
+mod replay;
 mod restart;
+mod retention;
+mod shapes;
 mod shutdown;
 mod tidy;

@@ -31,6 +31,8 @@ fn ordeal(volume: &mut Lossfs, durability: &str, rounds: u64, losses: &[Loss]) -
         seed: setting("SWITCHHOOK_SEED", 1),
         what,
         age_ms: (50, 700),
+        subscriptions: &ordeal::SUBSCRIPTIONS,
+        connections: ordeal::CONNECTIONS,
     };
     let cut = |round| {
         let loss = losses[usize::try_from(round).unwrap() % losses.len()];

@@ -8,7 +8,7 @@ use crate::harness::{PATIENCE, SOURCE, Site, route, until};
 
 #[test]
 fn waiting_deliveries_and_dead_letters_survive_a_restart() {
-    let receiver = Receiver::start(Instant::now(), |subscription, _, _| match subscription {
+    let receiver = Receiver::start(Instant::now(), |it| match it.subscription.as_str() {
         "later" => 503,
         _ => 400,
     });
@@ -27,7 +27,7 @@ fn waiting_deliveries_and_dead_letters_survive_a_restart() {
         (gateway.counts() == (3, 3)).then_some(())
     });
     gateway.kill();
-    receiver.behave(|_, _, _| 200);
+    receiver.behave(|_| 200);
 
     let begun = Instant::now();
     let gateway = site.start();
@@ -54,7 +54,7 @@ fn waiting_deliveries_and_dead_letters_survive_a_restart() {
 
 #[test]
 fn an_event_acknowledged_just_before_a_kill_is_delivered() {
-    let receiver = Receiver::start(Instant::now(), |_, _, _| 200);
+    let receiver = Receiver::start(Instant::now(), |_| 200);
     let site = Site::new(&(SOURCE.to_owned() + &route("crm", &receiver.url(), "standard")));
     let gateway = site.start();
     let accepted = gateway.send("web", &body("a")).json();

@@ -41,7 +41,7 @@ fn a_gateway_under_load_drains_and_repeats_nothing_after_the_next_start() {
 fn a_gateway_that_drains_says_that_it_is_not_ready() {
     let (asked, answered) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let barriers = (Arc::clone(&asked), Arc::clone(&answered));
-    let receiver = Receiver::start(Instant::now(), move |_, _, _| {
+    let receiver = Receiver::start(Instant::now(), move |_| {
         barriers.0.wait();
         barriers.1.wait();
         200
@@ -83,7 +83,7 @@ fn a_gateway_that_drains_says_that_it_is_not_ready() {
 #[test]
 fn a_sender_that_is_slow_does_not_keep_deliveries_from_draining() {
     const EVENTS: usize = 200;
-    let receiver = Receiver::start(Instant::now(), |_, _, _| {
+    let receiver = Receiver::start(Instant::now(), |_| {
         pass(Duration::from_millis(200));
         200
     });

@@ -34,7 +34,7 @@ const DIRECTIONS: [(&str, &[&str]); 6] = [
 ];
 
 /// What the core must not use: runtimes, sockets, files, clocks, chance.
-const NOT_IN_CORE: [&str; 14] = [
+const NOT_IN_CORE: [&str; 13] = [
     "tokio",
     "hyper",
     "hyper-util",
@@ -47,7 +47,6 @@ const NOT_IN_CORE: [&str; 14] = [
     "rand",
     "getrandom",
     "fastrand",
-    "jiff",
     "serde",
 ];
 
@@ -55,7 +54,7 @@ const NOT_IN_CORE: [&str; 14] = [
 const LINES_MAX: usize = 500;
 
 /// Files that are longer, and how long they may be. A number here only ever shrinks.
-const LONG: [(&str, usize); 1] = [("crates/switchhook-wire/src/config/read.rs", 580)];
+const LONG: [(&str, usize); 0] = [];
 
 /// Names that say nothing about what is decided inside.
 const EMPTY_WORDS: [&str; 9] = [
@@ -200,6 +199,7 @@ fn the_core_touches_no_socket_file_clock_or_chance() {
         "TcpStream",
         "UdpSocket",
         "now_v7",
+        "::now()",
     ];
     let found = lines_with(&sources(), &words, |path| {
         !path.starts_with("crates/switchhook-core/")
@@ -334,15 +334,17 @@ fn codes(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_error_code_has_its_entry() {
-    let table =
-        fs::read_to_string(root().join("crates/switchhook-wire/src/config/codes.rs")).unwrap();
+    let place = "crates/switchhook-wire/src/config/codes.rs";
+    let table = fs::read_to_string(root().join(place)).unwrap();
     let defined: BTreeSet<&str> = table
         .lines()
         .filter(|line| line.contains(" = \"SH"))
         .flat_map(codes)
         .collect();
     assert!(!defined.is_empty());
-    for (path, text) in pages().into_iter().chain(sources()) {
+    // The table itself may tell which codes are used up.
+    let sources = sources().into_iter().filter(|(path, _)| path != place);
+    for (path, text) in pages().into_iter().chain(sources) {
         let unknown: Vec<_> = codes(&text)
             .into_iter()
             .filter(|code| !defined.contains(code))

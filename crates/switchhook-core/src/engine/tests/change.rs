@@ -28,7 +28,7 @@ fn after_the_clock_went_back_a_cursor_is_still_written_within_a_second() {
     bench.starts();
     bench.pass(1_000);
     bench.commit();
-    assert_eq!(bench.all.cursors.last(), Some(&("s".into(), Offset(2))));
+    assert_eq!(bench.all.cursors.last(), Some(&cursor(2)));
 }
 
 #[test]
@@ -37,12 +37,14 @@ fn a_removed_subscription_does_not_take_the_slot_that_another_one_waits_for() {
     bench.append("web", 1);
     let first = bench.starts();
     let stays = plan(&[("c", "crm")], 1);
-    bench.engine.handle_plan(&stays, &BTreeMap::new());
+    bench
+        .engine
+        .handle_plan(&stays, &Known::default(), bench.now);
     assert!(bench.starts().is_empty(), "the slot is taken");
     bench.status(&first[0], 200);
     let second = bench.starts();
     assert_eq!(second.len(), 1);
-    assert_eq!(&*second[0].subscription, "c");
+    assert_eq!(&*second[0].subscription.name, "c");
 }
 
 #[test]
@@ -54,16 +56,16 @@ fn a_subscription_that_comes_back_sends_nothing_twice_and_nothing_too_little() {
     bench.take();
     let (with, mut without) = (bench.plan.clone(), bench.plan.clone());
     without.subscriptions.clear();
-    bench.engine.handle_plan(&without, &BTreeMap::new());
-    assert!(bench.starts().is_empty());
-    // Nothing of it is on disk, so that the store knows no better than when it began.
-    let known = Recovered {
-        cursor: Offset(1),
-        settled: BTreeSet::new(),
-    };
     bench
         .engine
-        .handle_plan(&with, &BTreeMap::from([("s".into(), known)]));
+        .handle_plan(&without, &Known::default(), bench.now);
+    assert!(bench.starts().is_empty());
+    // Nothing of it is on disk, so that the store knows no better than when it began.
+    let known = known(Recovered {
+        cursor: Offset(1),
+        ..Recovered::default()
+    });
+    bench.engine.handle_plan(&with, &known, bench.now);
     let mut sent = vec![first[0].event.offset, first[1].event.offset];
     bench.status(&first[1], 200);
     loop {

@@ -131,6 +131,6 @@ async fn a_test_event_without_a_body_is_another_event_each_time_and_not_taken_by
     );
     assert_eq!(
         delivery["why"],
-        "type `switchhook.test` is none of its types"
+        "type `switchhook.test` is none of its types: `Text`"
     );
 }

@@ -157,6 +157,38 @@ async fn the_stream_shows_each_attempt_as_it_is_judged() {
 }
 
 #[tokio::test]
+async fn the_stream_shows_a_breaker_that_opens_with_the_attempt_that_opened_it() {
+    let api = Api::start().await;
+    let request = api.request(Method::GET, "/v1/stream", Body::empty());
+    let mut body = api.router.clone().call(request).await.unwrap().into_body();
+    // Nothing listens there: five failures in a row are enough.
+    for _ in 0..5 {
+        api.post("/v1/sources/web/test-event", json!({"type": "Text"}))
+            .await;
+    }
+    let read = async {
+        let mut text = String::new();
+        while !text.contains("event: breaker") || !text.ends_with("\n\n") {
+            let frame = body.frame().await.unwrap().unwrap();
+            text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+        text
+    };
+    let text = tokio::time::timeout(Duration::from_secs(20), read)
+        .await
+        .unwrap();
+    let (_, change) = text.split_once("event: breaker\ndata: ").unwrap();
+    let change: Value = serde_json::from_str(change.lines().next().unwrap()).unwrap();
+    let shown = (&change["endpoint"], &change["from"], &change["to"]);
+    assert_eq!(shown, (&json!("crm"), &json!("closed"), &json!("open")));
+    let metrics = api.get("/metrics").await;
+    let line = r#"breaker_transitions_total{endpoint="crm",to="open",cause="failures"} 1"#;
+    assert!(metrics.text().contains(line), "{}", metrics.text());
+    let told = |list: &Value| list["entities"][0]["type"] == "switchhook.breaker.opened";
+    api.until("/v1/events?source=switchhook", told).await;
+}
+
+#[tokio::test]
 async fn a_preview_shows_what_the_scheduler_would_do() {
     let api = Api::start().await;
     let shown: PolicyPreview =

@@ -114,13 +114,14 @@ async fn a_bulk_action_takes_all_that_match_and_not_a_page() {
         .get(&format!("/v1/events/{}/timeline", event_id(1)))
         .await
         .json();
-    assert_eq!(
-        (
-            &timeline["deliveries"][0]["state"],
-            &timeline["deliveries"][0]["chain"]
-        ),
-        (&json!("waiting"), &json!(1))
+    // Nothing listens there: it was tried, or waits for a slot, or the breaker is open already.
+    let delivery = &timeline["deliveries"][0];
+    let state = delivery["state"].as_str().unwrap();
+    assert!(
+        ["waiting", "queued", "held", "in-flight"].contains(&state),
+        "{delivery}"
     );
+    assert_eq!(delivery["chain"], 1);
 
     let done = api
         .post(
@@ -201,6 +202,7 @@ async fn an_export_is_complete_and_exact() {
             subscription: subscription.into(),
             offset: Offset(1),
         },
+        partition: 0,
         chain: 0,
         n: 1,
         endpoint: "crm".into(),

@@ -3,7 +3,10 @@
 mod access;
 mod events;
 mod gateway;
+mod groups;
+mod jobs;
 mod letters;
+mod operations;
 mod resources;
 
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use switchhook_core::delivery::{Dead, DeadReason, DeliveryKey, OutcomeKind, Records};
+use switchhook_core::delivery::{Dead, DeadReason, DeliveryKey, Gap, OutcomeKind, Place, Records};
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 use switchhook_store::Batch;
@@ -254,6 +257,7 @@ fn dead(n: usize, offset: Offset) -> Dead {
             subscription: "web-to-crm".into(),
             offset,
         },
+        place: Place::default(),
         chain: 0,
         attempts: 3,
         at: UnixMs(1_000 * n as u64),
@@ -261,5 +265,6 @@ fn dead(n: usize, offset: Offset) -> Dead {
         outcome: Some(OutcomeKind::Status(503)),
         endpoint: "crm".into(),
         detail: None,
+        gap: Gap::None,
     }
 }

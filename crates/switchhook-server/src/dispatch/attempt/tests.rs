@@ -1,69 +1,14 @@
 //! What an endpoint on loopback is sent, and what is reported of its answers.
 
-use std::collections::BTreeMap;
+use switchhook_core::delivery::Failure;
+use switchhook_core::secret::SecretRef;
+use switchhook_core::sign::{self, Signer};
 
-use bytes::Bytes;
-use switchhook_core::endpoint::HeaderTemplate;
-use switchhook_core::id::{EventId, Offset};
-use switchhook_core::template::Template;
-use switchhook_core::time::UnixMs;
-
+use super::lab::*;
 use super::*;
-use crate::dispatch::transport::lab::{Act, Lab, endpoint, transport};
-use crate::secrets::Origin;
+use crate::dispatch::transport::lab::{Act, Lab, Service, endpoint};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-fn environment(variable: &str) -> Option<String> {
-    (variable == "TOKEN").then(|| "s3cret-token".to_owned())
-}
-
-fn sender() -> Sender {
-    let secrets = Secrets::new(
-        BTreeMap::from([("token".into(), Origin::Env("TOKEN".into()))]),
-        environment,
-    );
-    Sender::new(transport(), Arc::new(secrets), Clock::system())
-}
-
-fn with_header(url: &str, name: &'static str, template: &str) -> Endpoint {
-    let header = HeaderTemplate {
-        name: HeaderName::from_static(name),
-        value: Template::parse(template).unwrap(),
-    };
-    Endpoint {
-        headers: vec![header],
-        ..endpoint(url, &["127.0.0.0/8"])
-    }
-}
-
-fn event(headers: &[(&str, &str)]) -> Event {
-    Event {
-        offset: Offset(1),
-        id: EventId(uuid::Uuid::from_u128(7)),
-        source: "web".into(),
-        kind: "a".into(),
-        key: None,
-        received_at: UnixMs(0),
-        headers: headers
-            .iter()
-            .map(|(name, value)| (Arc::from(*name), Arc::from(*value)))
-            .collect(),
-        body: Bytes::from_static(b" {\"a\" : 1.0}\n"),
-    }
-}
-
-async fn attempt(endpoint: Endpoint, event: &Event) -> Outcome {
-    let endpoint = Arc::new(endpoint);
-    let attempt = Attempt {
-        subscription: "web-to-crm",
-        endpoint: &endpoint,
-        event,
-        chain: 0,
-        n: 3,
-    };
-    sender().make(&attempt).await
-}
 
 #[tokio::test]
 async fn an_endpoint_gets_the_exact_body_and_the_headers_of_the_contract() {
@@ -93,7 +38,7 @@ async fn an_endpoint_gets_the_exact_body_and_the_headers_of_the_contract() {
         "POST /hook?a=b HTTP/1.1".to_owned(),
         format!("user-agent: switchhook/{}", env!("CARGO_PKG_VERSION")),
         "content-type: application/cloudevents+json".into(),
-        "authorization: Bearer s3cret-token".into(),
+        format!("authorization: Bearer {TOKEN}"),
         format!("x-delivery-id: {delivery}"),
         "x-delivery-attempt: 3".into(),
         "x-integration-id: web-to-crm".into(),
@@ -117,12 +62,45 @@ async fn an_endpoint_gets_the_exact_body_and_the_headers_of_the_contract() {
 }
 
 #[tokio::test]
+async fn our_headers_take_the_place_of_configured_ones() {
+    let secret = SecretRef::Literal(Secret::new(b"shared".to_vec()));
+    let scheme = sign::Scheme::Genesys {
+        header: sign::GENESYS_HEADER,
+    };
+    let service = Service::start(|asked| {
+        for name in ["x-genesys-signature", "authorization"] {
+            let all: Vec<_> = asked.headers.get_all(name).iter().collect();
+            assert!(all.len() == 1 && all[0] != "configured", "{all:?}");
+        }
+        (200, String::new())
+    })
+    .await;
+    let configured = |name| with_header(&service.url("/"), name, "configured").headers;
+    let endpoint = Endpoint {
+        headers: [
+            configured("x-genesys-signature"),
+            configured("authorization"),
+        ]
+        .concat(),
+        signers: vec![Signer::new(&scheme, std::slice::from_ref(&secret)).unwrap()],
+        ..with_auth(&service.url("/"), Auth::Bearer(secret))
+    };
+    let outcome = attempt(endpoint, &event(&[])).await;
+    assert_eq!(
+        outcome.kind,
+        OutcomeKind::Status(200),
+        "{:?}",
+        outcome.detail
+    );
+}
+
+#[tokio::test]
 async fn retry_after_is_carried_in_milliseconds() {
     let lab = Lab::start(Act::Answer(
         "HTTP/1.1 429 Slow\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n",
     ))
     .await;
-    let outcome = attempt(endpoint(&lab.url(), &["127.0.0.0/8"]), &event(&[])).await;
+    let outcome = attempt(endpoint(&lab.url(), LOOPBACK), &event(&[])).await;
     assert_eq!(
         (outcome.kind, outcome.retry_after_ms),
         (OutcomeKind::Status(429), Some(7_000))
@@ -141,6 +119,27 @@ async fn a_refusing_answers_text_is_kept_without_the_secrets_it_repeats() {
         outcome.detail.as_deref(),
         Some("bad token:  [secret], go away")
     );
+}
+
+#[test]
+fn a_secret_is_blotted_out_wherever_it_stands_and_where_the_text_ends_in_it() {
+    for (text, expected) in [
+        (
+            "a s3cret-token, twice: s3cret-token",
+            "a [secret], twice: [secret]",
+        ),
+        ("cut off: s3cret-toke", "cut off: [secret]"),
+        ("cut off: s3cret-t", "cut off: [secret]"),
+        ("no accident: s3cret", "no accident: s3cret"),
+        ("nothing", "nothing"),
+    ] {
+        let mut text = text.to_owned();
+        blot_out(&mut text, TOKEN.as_bytes());
+        assert_eq!(text, expected);
+    }
+    let mut text = "abcab".to_owned();
+    blot_out(&mut text, b"ab");
+    assert_eq!(text, "abcab");
 }
 
 #[tokio::test]
@@ -163,7 +162,7 @@ async fn an_attempt_ends_with_the_endpoints_timeout() {
     let lab = Lab::start(Act::Hang("")).await;
     let endpoint = Endpoint {
         timeout_ms: 100,
-        ..endpoint(&lab.url(), &["127.0.0.0/8"])
+        ..endpoint(&lab.url(), LOOPBACK)
     };
     let outcome = attempt(endpoint, &event(&[])).await;
     assert_eq!(outcome.kind, OutcomeKind::Failed(Failure::Timeout));
@@ -174,32 +173,29 @@ async fn an_attempt_ends_with_the_endpoints_timeout() {
     );
 }
 
-#[test]
-fn only_a_whole_trace_is_continued() {
-    let (endpoint, event) = (Arc::new(endpoint("http://127.0.0.1/", &[])), event(&[]));
-    let attempt = Attempt {
-        subscription: "s",
-        endpoint: &endpoint,
-        event: &event,
-        chain: 0,
-        n: 1,
-    };
-    let continued = |parent: &str| continued(parent, DeliveryId::derive(event.id, "s"), &attempt);
-    assert!(continued(TRACE).is_some());
-    assert!(
-        continued(&format!("{}-more", TRACE.replacen("00", "01", 1)))
-            .is_some_and(|trace| trace.len() == 55)
-    );
-    for wrong in [
-        "",
-        "00",
-        &format!("{TRACE}-more"),
-        &TRACE.replacen("00", "ff", 1),
-        &TRACE.to_uppercase(),
-        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-        "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
-    ] {
-        assert_eq!(continued(wrong), None, "{wrong}");
-    }
+#[tokio::test]
+async fn only_a_whole_trace_is_continued() {
+    let (subscription, event) = (subscription(), event(&[]));
+    let made = (&subscription, endpoint("http://127.0.0.1/", &[]), &event);
+    with_attempt(made, async |attempt| {
+        let continued = |parent: &str| headers::continued(parent, attempt);
+        assert!(continued(TRACE).is_some());
+        assert!(
+            continued(&format!("{}-more", TRACE.replacen("00", "01", 1)))
+                .is_some_and(|trace| trace.len() == 55)
+        );
+        for wrong in [
+            "",
+            "00",
+            &format!("{TRACE}-more"),
+            &TRACE.replacen("00", "ff", 1),
+            &TRACE.to_uppercase(),
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(continued(wrong), None, "{wrong}");
+        }
+    })
+    .await;
 }

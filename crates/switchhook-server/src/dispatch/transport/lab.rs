@@ -8,12 +8,21 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use switchhook_core::endpoint::{Endpoint, Method};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use switchhook_core::endpoint::{Endpoint, Method, Tls};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::dispatch::guard::{Guard, Resolve, Resolving, Times, tls_config};
+use crate::dispatch::guard::{Guard, Resolve, Resolving, Times};
+use crate::dispatch::tls::Trust;
+use crate::secrets::Secrets;
 
 use super::Transport;
 
@@ -67,14 +76,18 @@ pub(in crate::dispatch) fn guard(names: Arc<Names>, own: Vec<SocketAddr>) -> Gua
     };
     Guard::new(
         names,
-        Arc::new(tls_config(&[]).unwrap()),
+        Arc::new(Trust::of_system(&[]).unwrap()),
         Arc::new(ArcSwap::from_pointee(own)),
         times,
     )
 }
 
 pub(in crate::dispatch) fn transport() -> Arc<Transport> {
-    Transport::new(guard(Arc::default(), vec![]))
+    Transport::new(guard(Arc::default(), vec![]), no_secrets())
+}
+
+pub(in crate::dispatch) fn no_secrets() -> Arc<Secrets> {
+    Arc::new(Secrets::new(BTreeMap::new(), |_| None))
 }
 
 pub(in crate::dispatch) fn endpoint(url: &str, allow: &[&str]) -> Endpoint {
@@ -86,6 +99,14 @@ pub(in crate::dispatch) fn endpoint(url: &str, allow: &[&str]) -> Endpoint {
         content_type: None,
         timeout_ms: 10_000,
         concurrency: 4,
+        adaptive: None,
+        rate: None,
+        retry_budget: None,
+        breaker: None,
+        signers: vec![],
+        seal: None,
+        auth: None,
+        tls: Tls::default(),
         allow_private: allow.iter().map(|net| net.parse().unwrap()).collect(),
     }
 }
@@ -181,4 +202,66 @@ pub(in crate::dispatch) async fn read_request(
             _ => return None,
         }
     }
+}
+
+/// A request as a [`Service`] gets it.
+pub(in crate::dispatch) struct Asked {
+    pub(in crate::dispatch) path: String,
+    pub(in crate::dispatch) headers: HeaderMap,
+    pub(in crate::dispatch) body: String,
+}
+
+impl Asked {
+    pub(in crate::dispatch) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// A server on loopback whose answers, status and body, a test makes of the requests.
+pub(in crate::dispatch) struct Service {
+    at: SocketAddr,
+}
+
+impl Service {
+    pub(in crate::dispatch) async fn start(
+        answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let answer = Arc::new(answer);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let answer = Arc::clone(&answer);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let answer = Arc::clone(&answer);
+                    async move { answer_to(request, &*answer).await }
+                });
+                let stream = TokioIo::new(stream);
+                tokio::spawn(http1::Builder::new().serve_connection(stream, service));
+            }
+        });
+        Self { at }
+    }
+
+    pub(in crate::dispatch) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.at)
+    }
+}
+
+async fn answer_to(
+    request: Request<Incoming>,
+    answer: &(dyn Fn(&Asked) -> (u16, String) + Send + Sync),
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let asked = Asked {
+        path: head.uri.path().to_owned(),
+        headers: head.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    };
+    let (status, text) = answer(&asked);
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status.try_into().unwrap();
+    Ok(response)
 }

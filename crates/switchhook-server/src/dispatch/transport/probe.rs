@@ -1,6 +1,6 @@
 //! One request over a connection of its own, with the time of each step: what a probe of an endpoint looks at.
 //!
-//! It goes the way of every delivery, through the guard, but never over a connection that was kept, and keeps none: a
+//! It goes the way of every delivery, through the guard and with the endpoint's certificates, but never over a connection that was kept, and keeps none: a
 //! kept one would tell nothing about names, connecting and TLS. What was found out before a failure is reported too.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, Channel, Transport};
 use crate::dispatch::guard::{Fault, Steps};
+use crate::dispatch::tls::Terms;
 
 /// What a probe found.
 #[derive(Debug)]
@@ -35,9 +36,11 @@ impl Transport {
         deadline: Instant,
     ) -> Probed {
         let (mut steps, mut first_byte) = (Steps::default(), None);
-        let result = match Channel::new(endpoint) {
+        let channel = Terms::read(&endpoint.tls, &*self.secrets)
+            .and_then(|terms| Channel::to_endpoint(&self.guard, endpoint, terms));
+        let result = match channel {
             Ok(channel) => {
-                let asked = self.ask(&channel, method, headers, &mut steps, &mut first_byte);
+                let asked = self.look(&channel, method, headers, &mut steps, &mut first_byte);
                 let answer = timeout_at(deadline, asked).await;
                 answer.unwrap_or_else(|_| Err(channel.late()))
             }
@@ -50,7 +53,7 @@ impl Transport {
         }
     }
 
-    async fn ask(
+    async fn look(
         &self,
         channel: &Channel,
         method: Method,

@@ -7,9 +7,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::lab::{Act, LONG, Lab, Names, endpoint, guard, read_request, transport};
+use super::lab::{Act, LONG, Lab, Names, endpoint, guard, no_secrets, read_request, transport};
 use super::*;
-use crate::dispatch::guard::{Steps, Times, tls_config};
+use crate::dispatch::guard::{Steps, Times};
+use crate::dispatch::tls::Trust;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const LOOPBACK: &[&str] = &["127.0.0.0/8"];
@@ -261,7 +262,7 @@ async fn every_address_of_a_name_is_judged_at_every_connection() {
         ("nothing.test", &[&[]]),
         ("slow.test", &[&["never"]]),
     ]);
-    let transport = Transport::new(guard(names, vec![]));
+    let transport = Transport::new(guard(names, vec![]), no_secrets());
     let to = |host: &str| {
         let url = format!("http://{host}:{}/", lab.at.port());
         Arc::new(Endpoint {
@@ -304,7 +305,7 @@ async fn the_gateways_own_listener_is_refused_unless_named() {
     let lab = Lab::start(Act::Answer(OK)).await;
     let any = std::net::SocketAddr::from(([0, 0, 0, 0], lab.at.port()));
     for own in [lab.at, any] {
-        let transport = Transport::new(guard(Arc::default(), vec![own]));
+        let transport = Transport::new(guard(Arc::default(), vec![own]), no_secrets());
         let wide = Arc::new(endpoint(&lab.url(), LOOPBACK));
         assert_eq!(
             send(&transport, &wide).await.unwrap_err().failure,
@@ -362,19 +363,15 @@ async fn only_a_certificate_that_is_trusted_in_date_and_of_the_host_is_taken() {
         ("other.test", (2020, 2100), true, Some("not valid for name")),
     ] {
         let (root, port) = tls_lab(host, years).await;
-        let tls = tls_config(if trusted {
+        let tls = Trust::of_system(if trusted {
             std::slice::from_ref(&root)
         } else {
             &[]
         })
         .unwrap();
         let names = Names::of(&[("hook.test", &[&["127.0.0.1"]])]);
-        let transport = Transport::new(Guard::new(
-            names,
-            Arc::new(tls),
-            Arc::default(),
-            Times::default(),
-        ));
+        let guard = Guard::new(names, Arc::new(tls), Arc::default(), Times::default());
+        let transport = Transport::new(guard, no_secrets());
         let result = send(
             &transport,
             &Arc::new(endpoint(&format!("https://hook.test:{port}/"), LOOPBACK)),
@@ -403,8 +400,9 @@ async fn a_probe_tells_the_time_of_every_step_to_an_endpoint_with_tls() {
     let (root, port) = tls_lab("hook.test", (2020, 2100)).await;
     // The first address is refused by the guard: the second takes the connection.
     let names = Names::of(&[("hook.test", &[&["10.0.0.1", "127.0.0.1"]])]);
-    let tls = Arc::new(tls_config(&[root]).unwrap());
-    let transport = Transport::new(Guard::new(names, tls, Arc::default(), Times::default()));
+    let tls = Arc::new(Trust::of_system(&[root]).unwrap());
+    let guard = Guard::new(names, tls, Arc::default(), Times::default());
+    let transport = Transport::new(guard, no_secrets());
     let endpoint = Arc::new(endpoint(&format!("https://hook.test:{port}/"), LOOPBACK));
     let Probed {
         steps,
@@ -441,7 +439,7 @@ async fn a_probe_has_a_connection_of_its_own_and_leaves_none() {
 #[tokio::test]
 async fn a_probe_reports_how_far_it_got() {
     let names = Names::of(&[("hook.test", &[&["10.0.0.1"]])]);
-    let transport = Transport::new(guard(names, vec![]));
+    let transport = Transport::new(guard(names, vec![]), no_secrets());
     let url = "https://hook.test/";
     let probed = probe(&transport, &Arc::new(endpoint(url, &[]))).await;
     assert_eq!(probed.result.unwrap_err().failure, Failure::Blocked);

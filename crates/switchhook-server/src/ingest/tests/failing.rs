@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use switchhook_core::breaker;
+use switchhook_core::delivery::{Cursor, Waiting};
+use switchhook_core::engine::KeyRows;
 use switchhook_core::event::Event;
+use switchhook_core::group::KeyHash;
 use switchhook_core::id::Offset;
-use switchhook_store::batch::{Resource, Token};
+use switchhook_store::batch::{Job, Pause, Resource, Token};
 use switchhook_store::query::{
-    Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
+    Audited, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
 };
 use switchhook_store::{Done, tail::Tail};
 
@@ -44,15 +48,63 @@ impl Store for Failing {
         self.failed()
     }
 
-    fn cursors(&self) -> Result<BTreeMap<Arc<str>, Offset>, Error> {
+    fn cursors(&self) -> Result<Vec<Cursor>, Error> {
         self.failed()
     }
 
-    fn settled_from(&self, _: &str, _: Offset) -> Result<BTreeSet<Offset>, Error> {
+    fn settled_from(&self, _: &str, _: u16, _: Offset) -> Result<BTreeSet<Offset>, Error> {
         self.failed()
     }
 
-    fn due(&self, _: &str, _: UnixMs, _: &BTreeSet<Offset>, _: Limit) -> Result<DueWork, Error> {
+    fn keys(&self, _: &str, _: u16) -> Result<BTreeMap<KeyHash, KeyRows>, Error> {
+        self.failed()
+    }
+
+    fn due(
+        &self,
+        _: &str,
+        _: u16,
+        _: UnixMs,
+        _: &BTreeSet<Offset>,
+        _: Limit,
+    ) -> Result<DueWork, Error> {
+        self.failed()
+    }
+
+    fn waiting(&self, _: &str, _: Offset, _: Limit) -> Result<Vec<(Waiting, Arc<Event>)>, Error> {
+        self.failed()
+    }
+
+    fn breakers(&self) -> Result<Vec<breaker::Record>, Error> {
+        self.failed()
+    }
+
+    fn layouts(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, Error> {
+        self.failed()
+    }
+
+    fn pauses(&self) -> Result<BTreeMap<Arc<str>, Pause>, Error> {
+        self.failed()
+    }
+
+    fn jobs(&self) -> Result<Vec<Job>, Error> {
+        self.failed()
+    }
+
+    fn audit(&self, _: Option<u64>, _: usize) -> Result<Vec<Audited>, Error> {
+        self.failed()
+    }
+
+    fn offset_at(&self, _: UnixMs) -> Result<Offset, Error> {
+        self.failed()
+    }
+
+    fn scan(
+        &self,
+        _: &EventFilter,
+        _: Offset,
+        _: Limit,
+    ) -> Result<(Vec<Arc<Event>>, Offset), Error> {
         self.failed()
     }
 

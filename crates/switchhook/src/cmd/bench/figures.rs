@@ -96,6 +96,9 @@ impl Figures {
 }
 
 fn quantiles(latency: &Value) -> String {
+    if latency.get("count").and_then(Value::as_u64) == Some(0) {
+        return "not measured".to_owned();
+    }
     let ms = |name: &str| latency.get(name).and_then(Value::as_f64).unwrap_or(0.0) / 1_000.0;
     format!(
         "p50 {:.1} ms  p99 {:.1} ms  p999 {:.1} ms",

@@ -7,7 +7,9 @@
 //! Bounds: [`DURATION_MAX`], [`FAN_OUT_MAX`], the driver's connections, and [`DELIVER_WITHIN`] after the load.
 
 mod child;
+mod features;
 mod figures;
+mod gateway;
 mod role;
 
 use std::fs;
@@ -26,6 +28,7 @@ use crate::exit::{Code, Failure, Outcome};
 use crate::output::Output;
 use crate::signals::Signals;
 use child::Child;
+use features::Features;
 use figures::{Figures, Results};
 
 pub(super) use role::{Role, run as run_role};
@@ -75,6 +78,8 @@ pub(crate) struct Args {
     /// Measure a bare proxy beside it: the same load, nothing stored
     #[arg(long)]
     proxy: bool,
+    #[command(flatten)]
+    features: Features,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -111,7 +116,7 @@ impl Args {
         if n < self.black_hole {
             format!("black-hole-{n}")
         } else {
-            format!("e{n}")
+            self.features.path(n)
         }
     }
 
@@ -121,8 +126,13 @@ impl Args {
         live.count() as u64
     }
 
+    /// Deliveries that are expected of so many events.
+    fn expected(&self, accepted: u64) -> u64 {
+        self.features.delivered(accepted) * self.live_subscriptions()
+    }
+
     fn parameters(&self, dir: &Path) -> Value {
-        json!({
+        let mut parameters = json!({
             "duration_ms": u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
             "connections": self.connections,
             "payload_bytes": self.payload,
@@ -133,7 +143,11 @@ impl Args {
             "concurrency_per_endpoint": CONCURRENCY,
             "data_dir": dir,
             "cpus": std::thread::available_parallelism().map_or(0, usize::from),
-        })
+        });
+        if let Some(members) = parameters.as_object_mut() {
+            members.extend(self.features.parameters());
+        }
+        parameters
     }
 
     fn plan(&self, addr: SocketAddr, run: u64) -> Plan {
@@ -153,7 +167,20 @@ impl Args {
                 secrets: vec![SecretRef::Literal(Secret::new(SECRET.to_vec()))],
             }),
             run,
+            keys: self.features.keys(),
         }
+    }
+
+    /// As the command line `line` says.
+    #[cfg(test)]
+    fn of(line: &str) -> Self {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        <Line as clap::Parser>::try_parse_from(words).unwrap().args
     }
 }
 
@@ -181,7 +208,7 @@ async fn measure_all(args: &Args, output: Output) -> Outcome {
     let receiver = Child::start("receiver", &["bench-role", "receiver"], dir.path()).await?;
     let to = receiver.addr("listen")?;
     let file = dir.path().join("bench.toml");
-    fs::write(&file, toml(args, to))
+    fs::write(&file, gateway::toml(args, to))
         .map_err(|error| Failure::unexpected("the configuration cannot be written", error))?;
     let file = file.display().to_string();
     let gateway = Child::start("gateway", &["serve", "--json", "-c", &file], dir.path()).await?;
@@ -233,11 +260,11 @@ async fn measure(
         ..args.plan(addr, run)
     };
     let warm = drive(warm_up).await.map_err(failed)?;
-    arrived(to, warm.accepted() * args.live_subscriptions()).await?;
+    arrived(to, args.expected(warm.accepted())).await?;
     ask(to, "/reset").await.map_err(failed)?;
     let (before, begun) = (subject.usage()?, Instant::now());
     let load: driver::Report = drive(args.plan(addr, run + 1)).await.map_err(failed)?;
-    let expected = load.accepted() * args.live_subscriptions();
+    let expected = args.expected(load.accepted());
     let received = arrived(to, expected).await?;
     let (after, elapsed) = (subject.usage()?, begun.elapsed());
     Ok(Figures::new(
@@ -264,37 +291,6 @@ async fn arrived(to: SocketAddr, expected: u64) -> Result<Value, Failure> {
     }
 }
 
-fn toml(args: &Args, to: SocketAddr) -> String {
-    let secret = String::from_utf8_lossy(SECRET);
-    let mut text = format!(
-        r#"[server]
-ingest = "127.0.0.1:0"
-admin = "127.0.0.1:0"
-data_dir = "./data"
-max_connections = 4096
-
-[source.bench]
-verify = {{ scheme = "genesys-signature", secrets = ["{secret}"] }}
-type = "/type"
-dedup = {{ id = "/id" }}
-body_max = "5MB"
-"#
-    );
-    for n in 0..args.endpoints() {
-        let path = args.path(n);
-        text.push_str(&format!(
-            "\n[endpoint.e{n}]\nurl = \"http://{to}/{path}\"\nallow_private = [\"127.0.0.0/8\"]\nconcurrency = {CONCURRENCY}\n"
-        ));
-    }
-    for n in 0..args.subscriptions() {
-        let endpoint = n % args.endpoints();
-        text.push_str(&format!(
-            "\n[subscription.s{n}]\nsources = [\"bench\"]\nendpoint = \"e{endpoint}\"\n"
-        ));
-    }
-    text
-}
-
 /// A process of the bench did not do its part.
 fn broken(name: &str, what: &str) -> Failure {
     Failure::new(Code::Unexpected, format!("the {name} of the bench {what}"))
@@ -302,41 +298,24 @@ fn broken(name: &str, what: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use switchhook_wire::config::load_toml;
-
     use super::*;
-
-    fn args(line: &str) -> Args {
-        #[derive(clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            args: Args,
-        }
-        let words = std::iter::once("bench").chain(line.split_whitespace());
-        <Line as clap::Parser>::try_parse_from(words).unwrap().args
-    }
-
-    #[test]
-    fn the_generated_configuration_has_no_error_and_what_was_asked_for() {
-        let args = args("--fan-out 3 --endpoints 2 --black-hole 1");
-        let loaded = load_toml(
-            &toml(&args, "127.0.0.1:9000".parse().unwrap()),
-            "bench.toml",
-            &|_| None,
-        );
-        let plan = loaded
-            .config
-            .unwrap_or_else(|| panic!("{:?}", loaded.problems))
-            .plan;
-        assert_eq!((plan.subscriptions.len(), plan.endpoints.len()), (3, 2));
-        assert_eq!(plan.endpoints["e0"].url.path(), "/black-hole-0");
-        assert_eq!(plan.endpoints["e1"].url.path(), "/e1");
-        assert_eq!(args.live_subscriptions(), 1);
-    }
 
     #[test]
     fn every_endpoint_gets_a_subscription() {
-        let args = args("--endpoints 20 --black-hole 1");
+        let args = Args::of("--endpoints 20 --black-hole 1");
         assert_eq!((args.subscriptions(), args.live_subscriptions()), (20, 19));
+    }
+
+    #[test]
+    fn what_is_expected_leaves_out_black_holes_and_keys_that_fail() {
+        for (line, expected) in [
+            ("", 1_000),
+            ("--fan-out 3", 3_000),
+            ("--endpoints 2 --black-hole 1", 1_000),
+            ("--keys 100 --failing-share 1% --order key", 990),
+            ("--keys 300 --failing-share 0.5%", 993),
+        ] {
+            assert_eq!(Args::of(line).expected(1_000), expected, "{line}");
+        }
     }
 }

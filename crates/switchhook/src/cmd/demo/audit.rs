@@ -116,6 +116,8 @@ const fn account(state: Option<DeliveryState>) -> Account {
         Some(
             DeliveryState::Waiting
             | DeliveryState::Held
+            | DeliveryState::Paused
+            | DeliveryState::Queued
             | DeliveryState::InFlight
             | DeliveryState::Pending,
         ) => Account::Waiting,

@@ -14,7 +14,7 @@ use switchhook_sim::sender::Sending;
 use tempfile::TempDir;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{serve, store};
+use super::{breaker, serve, store};
 use crate::client::Client;
 use crate::exit::{Code, Failure, Outcome};
 use crate::live::Live;
@@ -25,7 +25,7 @@ use audit::{Summary, audit};
 use scene::PARTS;
 
 /// How long retries may take to end after the source has stopped. Those that take longer are counted as waiting.
-const SETTLE: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// How often the table is drawn.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
@@ -150,7 +150,10 @@ impl Stage {
                 () = &mut end => return Ok(None),
                 signal = signals.next() => return Ok(Some(signal)),
                 error = self.running.failed() => return Err(store::failure(error)),
-                _ = ticks.tick() => live.show(&self.client.get(&["v1", "stats"]).await?),
+                _ = ticks.tick() => {
+                    let stats = self.client.get(&["v1", "stats"]).await?;
+                    live.show(&stats, &breaker::all(&self.client).await?);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The scene of the demo: a gateway's configuration, three receivers, and a contact centre that sends.
 //!
 //! Every subscription takes from both sources, so each accepted event makes one delivery for each of
-//! [`PARTS`]. The delays are short, so that retries can be watched. Rates are matched to the receivers: the
+//! [`PARTS`]. The delays are short, so that retries and breakers can be watched. Rates are matched to the receivers: the
 //! pauses that `bi` asks for leave room for about 30 deliveries a second.
 
 use std::fs;
@@ -53,8 +53,8 @@ pub(super) const PARTS: [Part; 3] = [
     Part {
         endpoint: "wfm",
         subscription: "all-to-wfm",
-        behaviour: "fail:50%",
-        words: "503 half of the time",
+        behaviour: "outage:3s/20s",
+        words: "503 for 3 of every 20 s",
     },
     Part {
         endpoint: "bi",
@@ -139,6 +139,7 @@ matrix = {{ delays = ["500ms", "1s", "2s", "4s"] }}
 [endpoint.{endpoint}]
 url = "{url}"
 allow_private = ["127.0.0.0/8"]
+breaker = {{ open = "1s", open_max = "2s" }}
 
 [subscription.{subscription}]
 sources = ["messages", "bus"]

@@ -9,6 +9,8 @@ pub(crate) trait Flags: Args {
     const WORD: &'static str;
     /// Its place in the API.
     const PATH: &'static str;
+    /// Flags that make a whole one, for a hint.
+    const EXAMPLE: &'static str;
     /// The members that the flags set; none when no flag was given.
     fn members(self) -> Map<String, Value>;
 }
@@ -66,11 +68,34 @@ pub(crate) struct SubscriptionFlags {
     #[arg(long = "type", value_name = "PATTERN")]
     types: Vec<String>,
     /// Endpoint to deliver to
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "group")]
     endpoint: Option<String>,
+    /// Group to deliver to
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Which deliveries wait for each other: none, key or strict
+    #[arg(long, value_name = "ORDER")]
+    order: Option<String>,
+    /// What must hold of an event, in CEL: event.data.queue == "vip"
+    #[arg(long, value_name = "CEL")]
+    when: Option<String>,
     /// Policy to retry with
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
+}
+
+/// Members of a group.
+#[derive(Debug, Args)]
+pub(crate) struct GroupFlags {
+    /// Endpoint that is a member; several may be given
+    #[arg(long = "member", value_name = "NAME")]
+    members: Vec<String>,
+    /// What a partition holds: key or event-type
+    #[arg(long, value_name = "AFFINITY")]
+    affinity: Option<String>,
+    /// Partitions of each subscription, by key
+    #[arg(long, value_name = "N")]
+    partitions: Option<u16>,
 }
 
 /// Members of a policy.
@@ -102,6 +127,7 @@ fn some(values: Vec<String>) -> Option<Value> {
 impl Flags for EndpointFlags {
     const WORD: &'static str = "endpoint";
     const PATH: &'static str = "endpoints";
+    const EXAMPLE: &'static str = "--url https://crm.example.com/hook";
 
     fn members(self) -> Map<String, Value> {
         let headers = self.headers.iter().map(|header| {
@@ -127,6 +153,7 @@ impl Flags for EndpointFlags {
 impl Flags for SourceFlags {
     const WORD: &'static str = "source";
     const PATH: &'static str = "sources";
+    const EXAMPLE: &'static str = "--preset open-messaging --secret web";
 
     fn members(self) -> Map<String, Value> {
         let secrets = self
@@ -153,13 +180,31 @@ impl Flags for SourceFlags {
 impl Flags for SubscriptionFlags {
     const WORD: &'static str = "subscription";
     const PATH: &'static str = "subscriptions";
+    const EXAMPLE: &'static str = "--source web --endpoint crm";
 
     fn members(self) -> Map<String, Value> {
         let mut members = Map::new();
         put(&mut members, "sources", some(self.sources));
         put(&mut members, "endpoint", self.endpoint);
+        put(&mut members, "group", self.group);
+        put(&mut members, "order", self.order);
+        put(&mut members, "when", self.when);
         put(&mut members, "policy", self.policy);
         put(&mut members, "types", some(self.types));
+        members
+    }
+}
+
+impl Flags for GroupFlags {
+    const WORD: &'static str = "group";
+    const PATH: &'static str = "groups";
+    const EXAMPLE: &'static str = "--member crm-a --member crm-b";
+
+    fn members(self) -> Map<String, Value> {
+        let mut members = Map::new();
+        put(&mut members, "members", some(self.members));
+        put(&mut members, "affinity", self.affinity);
+        put(&mut members, "partitions", self.partitions);
         members
     }
 }
@@ -167,6 +212,7 @@ impl Flags for SubscriptionFlags {
 impl Flags for PolicyFlags {
     const WORD: &'static str = "policy";
     const PATH: &'static str = "policies";
+    const EXAMPLE: &'static str = "--delays 5s,15s,45s";
 
     fn members(self) -> Map<String, Value> {
         let mut members = Map::new();
@@ -219,6 +265,14 @@ mod tests {
             json!({"sources": ["web"], "endpoint": "crm"})
         );
         assert_eq!(
+            members::<SubscriptionFlags>(&["--group", "pool", "--order", "key", "--when", "true"]),
+            json!({"group": "pool", "order": "key", "when": "true"})
+        );
+        assert_eq!(
+            members::<GroupFlags>(&["--member", "a", "--member", "b", "--partitions", "4"]),
+            json!({"members": ["a", "b"], "partitions": 4})
+        );
+        assert_eq!(
             members::<PolicyFlags>(&["--delays", "5s,15s"]),
             json!({"matrix": {"delays": ["5s", "15s"]}})
         );
@@ -231,6 +285,7 @@ mod tests {
             members::<SourceFlags>(&[]),
             members::<SubscriptionFlags>(&[]),
             members::<PolicyFlags>(&[]),
+            members::<GroupFlags>(&[]),
         ] {
             assert_eq!(empty, json!({}));
         }

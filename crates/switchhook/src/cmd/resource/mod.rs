@@ -1,25 +1,29 @@
-//! `switchhook source|endpoint|subscription|policy list|get|set|delete`: resources by name.
+//! `switchhook source|endpoint|subscription|group|policy list|get|set|delete`: resources by name.
 //!
 //! A body has the shape of the configuration file. `set` replaces the whole resource; its body comes from
 //! a file, from standard input, or from the few flags that the commonest resources need. What is in force
 //! because the configuration file says so cannot be changed here; the gateway says so.
 
+mod endpoint;
 mod flags;
+mod subscription;
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use http::Method;
 use serde_json::{Map, Value, json};
-use switchhook_wire::api::{PAGE_SIZE_MAX, ProbeView, ResourceView};
+use switchhook_wire::api::{PAGE_SIZE_MAX, ResourceView};
 
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::config;
 use crate::exit::{Code, Failure, Outcome};
 use crate::output::{Output, cut, list, table};
 use flags::Flags;
 
-pub(super) use flags::{EndpointFlags, PolicyFlags, SourceFlags, SubscriptionFlags};
+pub(super) use endpoint::EndpointCommand;
+pub(super) use flags::{GroupFlags, PolicyFlags, SourceFlags};
+pub(super) use subscription::{SubscriptionCommand, pause_text};
 
 /// Most resources that are listed; the gateway holds at most 10,000 of a kind.
 pub(super) const LIST_MAX: usize = 10_000;
@@ -43,6 +47,8 @@ pub(crate) enum Action<F: Flags> {
         file: Option<PathBuf>,
         #[command(flatten)]
         flags: F,
+        #[command(flatten)]
+        force: Force,
     },
     /// Delete one
     Delete {
@@ -51,7 +57,32 @@ pub(crate) enum Action<F: Flags> {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        force: Force,
     },
+}
+
+/// Whether waiting deliveries may be concerned.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Force {
+    /// Do it although deliveries that wait would stop, move, or overtake each other
+    #[arg(long)]
+    force: bool,
+}
+
+impl Force {
+    fn query(self) -> Value {
+        json!({"force": self.force.then_some(true)})
+    }
+
+    /// A refusal in the words of the command line.
+    fn failure(error: client::Error) -> Failure {
+        let mut failure = Failure::from(error);
+        failure.hint = failure
+            .hint
+            .map(|hint| hint.replace("repeat the request with `?force=true`", "add --force"));
+        failure
+    }
 }
 
 impl<F: Flags> Action<F> {
@@ -68,20 +99,29 @@ impl<F: Flags> Action<F> {
                 let one: ResourceView = client.get(&["v1", F::PATH, &name]).await?;
                 output.show(&one, resource_text)
             }
-            Self::Set { name, file, flags } => {
-                let body = body(file, flags.members())?;
+            Self::Set {
+                name,
+                file,
+                flags,
+                force,
+            } => {
+                let body = body::<F>(&name, file, flags.members())?;
+                let path = ["v1", F::PATH, &name];
                 let one: ResourceView = client
-                    .send(Method::PUT, &["v1", F::PATH, &name], &body)
-                    .await?;
+                    .send_with(Method::PUT, &path, &force.query(), &body)
+                    .await
+                    .map_err(Force::failure)?;
                 output.show(&one, |one| {
                     format!("{} {}  version {}", one.kind, one.name, one.version)
                 })
             }
-            Self::Delete { name, yes } => {
+            Self::Delete { name, yes, force } => {
                 if !yes {
                     output.confirm(&format!("deleting {} {name}", F::WORD), None)?;
                 }
-                client.delete(&["v1", F::PATH, &name]).await?;
+                let path = ["v1", F::PATH, &name];
+                let deleted = client.delete(&path, &force.query()).await;
+                deleted.map_err(Force::failure)?;
                 let deleted = json!({"kind": F::WORD, "name": name, "deleted": true});
                 output.show(&deleted, |_| format!("{} {name}  deleted", F::WORD))
             }
@@ -90,7 +130,11 @@ impl<F: Flags> Action<F> {
 }
 
 /// The body to send: from the file, from the flags, or from standard input.
-fn body(file: Option<PathBuf>, flags: Map<String, Value>) -> Result<Value, Failure> {
+fn body<F: Flags>(
+    name: &str,
+    file: Option<PathBuf>,
+    flags: Map<String, Value>,
+) -> Result<Value, Failure> {
     let text = match (file, flags.is_empty()) {
         (Some(_), false) => {
             return Err(
@@ -100,7 +144,7 @@ fn body(file: Option<PathBuf>, flags: Map<String, Value>) -> Result<Value, Failu
         }
         (Some(path), true) => config::text(&path)?,
         (None, false) => return Ok(Value::Object(flags)),
-        (None, true) => config::stdin()?,
+        (None, true) => config::piped()?.ok_or_else(|| says_nothing::<F>(name))?,
     };
     let value: Value = serde_json::from_str(&text)
         .map_err(|error| Failure::new(Code::Invalid, format!("the body is not JSON: {error}")))?;
@@ -110,50 +154,31 @@ fn body(file: Option<PathBuf>, flags: Map<String, Value>) -> Result<Value, Failu
     Err(Failure::new(Code::Invalid, "the body is not a JSON object"))
 }
 
-/// Where deliveries go.
-#[derive(Debug, Subcommand)]
-pub(crate) enum EndpointCommand {
-    #[command(flatten)]
-    Any(Action<EndpointFlags>),
-    /// Ask an endpoint whether it is there: DNS, connection, TLS, answer. Advice only
-    Probe {
-        /// Its name
-        name: String,
-    },
-}
-
-impl EndpointCommand {
-    /// Does it.
-    pub(super) async fn run(self, client: &Client, output: Output) -> Outcome {
-        let name = match self {
-            Self::Any(action) => return action.run(client, output).await,
-            Self::Probe { name } => name,
-        };
-        let path = ["v1", "endpoints", &name, "probe"];
-        let found: ProbeView = client.send(Method::POST, &path, &json!({})).await?;
-        output.show(&found, probe_text)?;
-        match found.error {
-            None => Ok(()),
-            Some(_) => Err(Failure::silent(Code::Unavailable)),
-        }
-    }
+/// `set` without flags, without a file and with nothing on standard input.
+fn says_nothing<F: Flags>(name: &str) -> Failure {
+    let (word, example) = (F::WORD, F::EXAMPLE);
+    Failure::usage(format!("nothing says what {word} `{name}` is to be")).hint(format!(
+        "give flags: switchhook {word} set {name} {example}\n      or a JSON body: switchhook {word} set {name} -f FILE   (- is standard input)\n      all flags: switchhook {word} set --help"
+    ))
 }
 
 /// Resources, one on each line.
 pub(super) fn resources_table(all: &[ResourceView]) -> String {
     let rows = all.iter().map(|one| {
-        let owner = match &one.defined_at {
-            Some(place) => place.clone(),
-            None => owner_word(one).to_owned(),
-        };
         [
             one.name.clone(),
             one.version.to_string(),
-            owner,
+            owner_text(one),
             cut(&one.body.to_string(), 100),
         ]
     });
     table(["NAME", "VERSION", "OWNER", "BODY"], rows)
+}
+
+/// Where it is declared, or who owns it.
+fn owner_text(one: &ResourceView) -> String {
+    let place = one.defined_at.clone();
+    place.unwrap_or_else(|| owner_word(one).to_owned())
 }
 
 fn owner_word(one: &ResourceView) -> &'static str {
@@ -179,77 +204,26 @@ fn resource_text(one: &ResourceView) -> String {
     )
 }
 
-fn probe_text(found: &ProbeView) -> String {
-    let answer = match (found.status, &found.error) {
-        (Some(status), _) => format!("{} answered {status}", found.method),
-        (None, Some(error)) => format!("no answer: {}", cut(error, 200)),
-        (None, None) => "no answer".to_owned(),
-    };
-    let mut text = format!(
-        "{}  {answer} after {:.1} ms\n",
-        found.endpoint, found.total_ms
-    );
-    for (what, ms) in [
-        ("dns", found.dns_ms),
-        ("connect", found.connect_ms),
-        ("tls", found.tls_ms),
-        ("first byte", found.first_byte_ms),
-    ] {
-        if let Some(ms) = ms {
-            text.push_str(&format!("  {what:<11}{ms:>8.1} ms\n"));
-        }
-    }
-    let one_of = |address: &String| match found.addresses {
-        Some(count) if count > 1 => format!("{address}, one of {count}"),
-        _ => address.clone(),
-    };
-    let address = found.address.as_ref().map(one_of);
-    for (what, value) in [("address", &address), ("version", &found.tls_version)] {
-        if let Some(value) = value {
-            text.push_str(&format!("  {what:<11}{value}\n"));
-        }
-    }
-    for advice in &found.advice {
-        text.push_str(&format!("  {advice}\n"));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use switchhook_wire::problem;
 
-    #[test]
-    fn a_probe_shows_every_step_that_was_taken() {
-        let found = ProbeView {
-            endpoint: "crm".into(),
-            method: "HEAD".into(),
-            status: Some(204),
-            address: Some("192.0.2.7:443".into()),
-            addresses: Some(2),
-            dns_ms: Some(1.25),
-            connect_ms: Some(12.0),
-            tls_ms: Some(20.5),
-            first_byte_ms: Some(30.0),
-            total_ms: 64.0,
-            tls_version: Some("TLSv1.3".into()),
-            ..ProbeView::default()
-        };
-        insta::assert_snapshot!(probe_text(&found), @r"
-        crm  HEAD answered 204 after 64.0 ms
-          dns             1.2 ms
-          connect        12.0 ms
-          tls            20.5 ms
-          first byte     30.0 ms
-          address    192.0.2.7:443, one of 2
-          version    TLSv1.3
-        ");
-    }
+    use super::*;
 
     #[test]
     fn a_file_and_flags_together_are_refused() {
         let flags = Map::from_iter([("url".to_owned(), json!("x"))]);
-        let failure = body(Some("x.json".into()), flags).unwrap_err();
+        let failure = body::<PolicyFlags>("x", Some("x.json".into()), flags).unwrap_err();
         assert_eq!(failure.code, Code::Usage);
+    }
+
+    #[test]
+    fn a_refusal_for_the_sake_of_waiting_deliveries_names_the_flag() {
+        let body = problem::Body::new(problem::Kind::Conflict, "2 deliveries wait")
+            .with_hint("wait until they are done, or repeat the request with `?force=true`");
+        let failure = Force::failure(client::Error::Refused(Box::new(body)));
+        assert_eq!(failure.code, Code::Conflict);
+        let hint = failure.hint.unwrap();
+        assert_eq!(hint, "wait until they are done, or add --force");
     }
 }

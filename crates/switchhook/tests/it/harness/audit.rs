@@ -12,19 +12,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
+
+use super::http::Message;
 
 /// Results may stay in memory this long before a commit makes them durable, in milliseconds: the few
 /// milliseconds that the engine holds records, a commit on a slow disk, and a scheduler under load.
 pub(crate) const COMMIT_INTERVAL_MS: u64 = 250;
 
 /// One request that reached the receiver whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Arrival {
+    /// 0, 1, … in the order of their records.
+    pub(crate) number: usize,
     pub(crate) subscription: String,
     pub(crate) delivery: String,
     pub(crate) event: String,
-    /// The id that the sender gave, from the body.
+    /// The id that the sender gave, and the key, from the body; empty if it has none.
     pub(crate) id: String,
+    pub(crate) key: String,
     pub(crate) attempt: u32,
     /// Which start of the gateway sent it: 0 is the first.
     pub(crate) run: usize,
@@ -34,6 +40,22 @@ pub(crate) struct Arrival {
     pub(crate) answered_ms: Option<u64>,
     /// What it was answered; 0 as long as that is open.
     pub(crate) status: u16,
+    /// How many requests had arrived when its answer was decided, this one included; `None` as long as it is open.
+    pub(crate) ended: Option<usize>,
+    /// The request itself.
+    pub(crate) request: Arc<Message>,
+}
+
+impl Arrival {
+    /// At which place of the receiver: its path without the slash.
+    pub(crate) fn place(&self) -> &str {
+        self.request.path().trim_start_matches('/')
+    }
+
+    /// Whether it was answered with success.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// Everything that is known at the end.
@@ -123,7 +145,7 @@ pub(crate) fn audit(book: &Book) -> Findings {
     let delivered: BTreeSet<(&str, &str)> = book
         .arrivals
         .iter()
-        .filter(|arrival| is_success(arrival))
+        .filter(|arrival| arrival.is_success())
         .map(|arrival| (arrival.subscription.as_str(), arrival.id.as_str()))
         .collect();
     for subscription in &book.subscriptions {
@@ -153,7 +175,7 @@ fn find_duplicates(book: &Book, findings: &mut Findings) {
             let earlier = &arrivals[..at];
             let first = earlier
                 .iter()
-                .rfind(|one| is_success(one) || one.attempt == again.attempt);
+                .rfind(|one| one.is_success() || one.attempt == again.attempt);
             let Some(first) = first else { continue };
             findings.duplicates += 1;
             let crash_ms = book.crashes_ms.get(first.run).copied();
@@ -167,15 +189,11 @@ fn find_duplicates(book: &Book, findings: &mut Findings) {
 }
 
 /// Whether another run repeats the first, whose result may not have been on disk when its own run crashed.
-fn explains(crash_ms: u64, first: &Arrival, again: &Arrival) -> bool {
+pub(crate) fn explains(crash_ms: u64, first: &Arrival, again: &Arrival) -> bool {
     let on_disk = first
         .answered_ms
         .is_some_and(|answered| answered + COMMIT_INTERVAL_MS < crash_ms);
     first.run < again.run && !on_disk
-}
-
-fn is_success(arrival: &Arrival) -> bool {
-    (200..300).contains(&arrival.status)
 }
 
 #[cfg(test)]
@@ -193,6 +211,7 @@ mod tests {
             at_ms,
             answered_ms: Some(at_ms + 1),
             status,
+            ..Arrival::default()
         }
     }
 

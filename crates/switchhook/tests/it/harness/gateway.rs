@@ -130,6 +130,53 @@ impl Gateway {
         answer.json()
     }
 
+    /// Every entity of a list, over all its pages.
+    #[track_caller]
+    pub(crate) fn all(&self, path: &str) -> Vec<Value> {
+        let (mut found, mut next) = (Vec::new(), Some(path.to_owned()));
+        while let Some(path) = next {
+            let mut page = self.get(&path);
+            next = page["nextUri"].as_str().map(str::to_owned);
+            found.append(page["entities"].as_array_mut().unwrap());
+        }
+        found
+    }
+
+    /// Every event that came in through `web`, in the order of the log. The gateway's own stand between them.
+    #[track_caller]
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let mut events = self.all("/v1/events?source=web&pageSize=500");
+        events.reverse();
+        events
+    }
+
+    /// Has the API do something; fails the test unless it was done.
+    #[track_caller]
+    pub(crate) fn tell(&self, method_and_path: &str, body: &Value) -> Value {
+        let answer = self.ask(method_and_path, body.to_string().as_bytes());
+        assert!(
+            (200..300).contains(&answer.status()),
+            "{method_and_path} {body}: {answer:?}"
+        );
+        answer.json()
+    }
+
+    /// How an endpoint stands.
+    #[track_caller]
+    pub(crate) fn breaker(&self, endpoint: &str) -> Value {
+        let all = self.all("/v1/breakers");
+        let found = all.into_iter().find(|it| it["endpoint"] == endpoint);
+        found.unwrap_or_else(|| panic!("no breaker of `{endpoint}` is shown"))
+    }
+
+    /// Sends an event that must be taken; its id.
+    #[track_caller]
+    pub(crate) fn accept(&self, body: &[u8]) -> String {
+        let answer = self.send("web", body);
+        assert_eq!(answer.status(), 202, "{answer:?}");
+        answer.json()["eventId"].as_str().unwrap().to_owned()
+    }
+
     /// Sends an event to a source, signed.
     #[track_caller]
     pub(crate) fn send(&self, source: &str, body: &[u8]) -> Message {

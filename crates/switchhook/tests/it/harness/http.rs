@@ -3,6 +3,7 @@
 //! One message has a head of at most [`HEAD_BYTES_MAX`] and a body with a length or up to the end of the
 //! connection. Chunked bodies are not read: a request of HTTP/1.0 never gets one.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -13,8 +14,11 @@ const HEAD_BYTES_MAX: u64 = 64 * 1024;
 /// How long a peer may be silent before the test gives it up.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Most bytes of a body that are shown when a test fails.
+const SHOWN_BYTES_MAX: usize = 300;
+
 /// A head and a body: a request that came in, or an answer.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Message {
     /// The first line, for example `HTTP/1.1 202 Accepted`.
     pub(crate) first_line: String,
@@ -32,6 +36,11 @@ impl Message {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All headers, names in lower case.
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     /// The second word of the first line: the path of a request.
     pub(crate) fn path(&self) -> &str {
         self.first_line.split(' ').nth(1).unwrap_or_default()
@@ -45,6 +54,14 @@ impl Message {
     /// The body as JSON; null if it is none.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.body.len().min(SHOWN_BYTES_MAX);
+        let body = String::from_utf8_lossy(&self.body[..shown]);
+        write!(f, "{} {:?} {body:?}", self.first_line, self.headers)
     }
 }
 

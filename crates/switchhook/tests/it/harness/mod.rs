@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod ordeal;
+pub(crate) mod order;
 pub(crate) mod receiver;
 pub(crate) mod sender;
 
@@ -83,22 +84,38 @@ verify = { scheme = "open-messaging", secrets = ["{{secret:web}}"] }
 dedup = { id = "/id" }
 "#;
 
-/// The section of an endpoint that is told the number of the run, and of a subscription of the same name that brings it everything from `web`.
-pub(crate) fn route(name: &str, url: &str, policy: &str) -> String {
+/// What makes [`SOURCE`], which must stand right before it, read the key of an event.
+pub(crate) const KEY: &str = "key = [\"/key\"]\n";
+
+/// The section of an endpoint that is told the number of the run, with these `lines` besides.
+pub(crate) fn endpoint(name: &str, url: &str, lines: &str) -> String {
     format!(
         r#"
 [endpoint.{name}]
 url = "{url}"
 allow_private = ["127.0.0.0/8"]
 headers = {{ x-run = "{{{{secret:run}}}}" }}
-
-[subscription.{name}]
-sources = ["web"]
-types = ["*"]
-endpoint = "{name}"
-policy = "{policy}"
+{lines}
 "#
     )
+}
+
+/// The section of a subscription that takes everything from `web`, with these `lines` besides.
+pub(crate) fn subscription(name: &str, lines: &str) -> String {
+    format!(
+        r#"
+[subscription.{name}]
+sources = ["web"]
+{lines}
+"#
+    )
+}
+
+/// An endpoint without a breaker, since the receivers here refuse on purpose, and a subscription of the same name that
+/// brings it everything from `web`.
+pub(crate) fn route(name: &str, url: &str, policy: &str) -> String {
+    let to = format!("endpoint = \"{name}\"\npolicy = \"{policy}\"");
+    endpoint(name, url, "breaker = false") + &subscription(name, &to)
 }
 
 /// Where the ingest listener of a site is now. It moves when the gateway is started again.
@@ -167,6 +184,20 @@ impl Site {
     /// The data directory, where it lies beside the configuration.
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// Sets something of the gateway itself: a line of `[server]`.
+    pub(crate) fn set(&self, line: &str) {
+        let config = fs::read_to_string(self.config()).unwrap();
+        let config = config.replacen("[server]\n", &format!("[server]\n{line}\n"), 1);
+        fs::write(self.config(), config).unwrap();
+    }
+
+    /// Writes a file beside the configuration, in one step.
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        let new = self.dir.path().join(format!("{name}.new"));
+        fs::write(&new, content).unwrap();
+        fs::rename(new, self.dir.path().join(name)).unwrap();
     }
 
     /// Where events go.

@@ -34,10 +34,21 @@ pub(crate) fn signature(body: &[u8]) -> String {
     format!("{name}: {}", value.to_str().unwrap())
 }
 
-/// The event with this id.
+/// Keys of the events of [`body`].
+pub(crate) const KEYS: u32 = 40;
+
+/// The event with this id. Its key follows from it: one of [`KEYS`].
 pub(crate) fn body(id: &str) -> Vec<u8> {
+    let sum: u32 = id
+        .bytes()
+        .fold(0, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+    keyed(id, &format!("k{}", sum % KEYS))
+}
+
+/// The event with this id and key.
+pub(crate) fn keyed(id: &str, key: &str) -> Vec<u8> {
     format!(
-        r#"{{"id":"{id}","type":"test.event","text":"{}"}}"#,
+        r#"{{"id":"{id}","type":"test.event","key":"{key}","text":"{}"}}"#,
         "x".repeat(200)
     )
     .into_bytes()

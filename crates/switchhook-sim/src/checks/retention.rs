@@ -1,0 +1,87 @@
+//! What retention took was settled, old enough, and wanted by nobody.
+
+use std::sync::Arc;
+use switchhook_core::delivery::{Dead, Gap};
+use switchhook_core::event::Event;
+
+use super::commit::Commit;
+use super::ledger::{Place, position};
+use super::{Checked, Invariant, Ledger, check};
+
+/// What is in the store no more after a step of retention.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) events: Vec<Arc<Event>>,
+    pub(crate) dead: Vec<Dead>,
+}
+
+impl Ledger {
+    /// Retention: only what is settled, old and read by every cursor goes, and the store counts it rightly.
+    pub(super) fn needed_is_kept(&mut self, commit: &Commit<'_>) -> Checked {
+        let Some(retain) = &commit.batch.retain else {
+            return Ok(());
+        };
+        self.has_forgotten |= commit.receipt.retained.attempts > 0;
+        let keep_from = self.lowest();
+        for dead in &commit.taken.dead {
+            let account = self.known(&dead.key.subscription)?;
+            let cell = account.known(dead.key.offset)?;
+            let old = cell.place == Place::Dead && dead.at < retain.dead_before;
+            check(
+                old && dead.gap != Gap::Halted,
+                Invariant::NeededKept,
+                || format!("retention took {dead:?} with {retain:?}: {cell:?}"),
+            )?;
+            cell.end_letter();
+        }
+        for event in &commit.taken.events {
+            self.gone.insert(event.offset);
+            let of = |account: &super::ledger::Account| account.cell(event.offset).copied();
+            let needed = self.accounts.iter().find_map(|account| {
+                let open = matches!(
+                    of(account)?.place,
+                    Place::Pending | Place::Waiting | Place::Dead
+                );
+                (open && account.begins.is_some()).then(|| account.name())
+            });
+            let old = event.received_at < retain.events_before
+                && keep_from.is_none_or(|from| event.offset < from);
+            check(needed.is_none() && old, Invariant::NeededKept, || {
+                format!(
+                    "retention took {event:?}, needed by {needed:?}, cursors from {keep_from:?}: {retain:?}"
+                )
+            })?;
+        }
+        for event in &commit.taken.events {
+            // Who begins later never sees it.
+            let later = self
+                .accounts
+                .iter_mut()
+                .filter(|account| account.begins.is_none());
+            later.for_each(|account| account.pass_over(event.offset));
+        }
+        let retained = commit.receipt.retained;
+        let counted = (
+            commit.taken.events.len() as u64,
+            commit.taken.dead.len() as u64,
+        );
+        check(
+            (retained.events, retained.dead) == counted,
+            Invariant::OnePlace,
+            || format!("retention says {retained:?}, but took {counted:?} (events, dead)"),
+        )
+    }
+
+    /// The lowest cursor of all.
+    pub(crate) fn lowest(&self) -> Option<switchhook_core::id::Offset> {
+        self.accounts
+            .iter()
+            .filter_map(super::ledger::Account::lowest)
+            .min()
+    }
+
+    /// Whether an event is in the store.
+    pub(crate) fn is_there(&self, offset: switchhook_core::id::Offset) -> bool {
+        position(offset) < self.log.len() && !self.gone.contains(&offset)
+    }
+}
