@@ -3,12 +3,16 @@
 //! A pattern is an exact name, a template in which `{anything}` stands for exactly one dot-separated
 //! segment, `prefix.*` for that prefix and one or more further segments, or `*` for every type.
 //! Templates are written the way Genesys Cloud writes its topics (`v2.routing.queues.{id}.users`); a
-//! type that carries a literal `{id}` matches them too.
+//! type that carries a literal `{id}` matches them too. An alias ([`crate::topic::targets`]) takes itself and
+//! every topic it stands for.
 //!
-//! Matching compares text with text: no allocation, no backtracking, at most one pass over the type.
+//! Matching compares text with text: no allocation, no backtracking, at most one pass over the type, and with an
+//! alias one for each of its topics, of which there are at most ten.
 
 use std::fmt;
 use std::sync::Arc;
+
+use crate::topic;
 
 /// Longest event type and longest pattern, in bytes. Genesys topics stay under 120.
 pub const KIND_BYTES_MAX: usize = 256;
@@ -29,6 +33,8 @@ enum Shape {
     Exact,
     /// Segment by segment.
     Segments,
+    /// An alias: its own text, or one of these, segment by segment.
+    Alias(&'static [&'static str]),
 }
 
 /// Text that is no pattern for event types.
@@ -75,7 +81,7 @@ impl TypePattern {
         let shape = match text {
             "*" => Shape::All,
             _ if text.contains(['*', '{', '}']) => Shape::Segments,
-            _ => Shape::Exact,
+            _ => topic::targets(text).map_or(Shape::Exact, Shape::Alias),
         };
         if shape == Shape::Segments {
             let stem = text.strip_suffix(".*").unwrap_or(text);
@@ -102,6 +108,9 @@ impl TypePattern {
             Shape::All => true,
             Shape::Exact => *self.text == *kind,
             Shape::Segments => matches_segments(&self.text, kind),
+            Shape::Alias(targets) => {
+                *self.text == *kind || targets.iter().any(|target| matches_segments(target, kind))
+            }
         }
     }
 }
@@ -113,7 +122,7 @@ impl fmt::Display for TypePattern {
 }
 
 /// Whether `segment` is `{name}`: it stands for any one segment.
-fn is_any(segment: &str) -> bool {
+pub(crate) fn is_any(segment: &str) -> bool {
     segment
         .strip_prefix('{')
         .and_then(|rest| rest.strip_suffix('}'))
@@ -186,6 +195,41 @@ mod tests {
             assert_eq!(parsed.matches(kind), taken, "{pattern} on {kind}");
             assert_eq!(parsed.to_string(), pattern);
         }
+    }
+
+    #[test]
+    fn an_alias_takes_itself_and_every_topic_it_stands_for() {
+        let alias = TypePattern::parse("routing.queue.conversation.updated").unwrap();
+        for (kind, taken) in [
+            ("routing.queue.conversation.updated", true),
+            ("v2.routing.queues.{id}.conversations", true),
+            ("v2.routing.queues.7e1a-0f.conversations", true),
+            ("v2.routing.queues.7e1a-0f.conversations.messages", true),
+            ("v2.routing.queues.7e1a-0f.users", false),
+            ("v2.users.7e1a-0f.conversations", false),
+            ("routing.queue.conversation.created", false),
+            ("routing.queue.conversation.updated.twice", false),
+        ] {
+            assert_eq!(alias.matches(kind), taken, "{kind}");
+        }
+        assert_eq!(alias.to_string(), "routing.queue.conversation.updated");
+        for entry in topic::all() {
+            let pattern = TypePattern::parse(entry.id).unwrap();
+            assert!(pattern.matches(entry.id), "{entry:?}");
+            for target in topic::targets(entry.id).unwrap_or_default() {
+                assert!(
+                    pattern.matches(&target.replace("{id}", "7e1a-0f")),
+                    "{target}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_wildcard_over_aliases_takes_no_topic_they_stand_for() {
+        let wildcard = TypePattern::parse("routing.queue.*").unwrap();
+        assert!(wildcard.matches("routing.queue.member.update"));
+        assert!(!wildcard.matches("v2.routing.queues.7e1a-0f.users"));
     }
 
     #[test]

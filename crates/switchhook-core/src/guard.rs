@@ -2,18 +2,32 @@
 //!
 //! An endpoint's URL is judged when it is configured, and every address once more when a connection
 //! is made, since a name can point somewhere else by then. Refused is all that the IANA special-purpose
-//! registries set apart, and addresses that look public but belong to a cloud's inside. An address that
-//! carries an IPv4 one (mapped, compatible, translated, NAT64) is judged by that one, so that no second
-//! spelling of an address gets past.
+//! registries set apart, all of IPv6 that is given to nobody, and addresses that look public but belong to a cloud's
+//! inside. An address that carries an IPv4 one (mapped, compatible, translated, NAT64, ISATAP) is judged by that one,
+//! so that no second spelling of an address gets past.
+//!
+//! A URL comes in as text, through [`parse_url`] and nothing else. A text that programs read differently is refused,
+//! whatever it would mean to us: somebody else, who checks or shows it, might see another host in it.
 //!
 //! An endpoint's `allow_private` overrides ranges, never multicast, broadcast or the unspecified
 //! address: nobody can mean these. Plain HTTP goes only to listed addresses. The addresses of the
-//! machine's own interfaces are not known here; they fall under their ranges.
+//! machine's own interfaces are not known here; whoever connects looks at them.
+//!
+//! * `range`: what an address is for. `spelling`: what a text may look like. `name`: names that mean one address everywhere.
+//!
+//! What must be refused, some 1,500 forms, is in `tests/guard/` of this crate; `tests/guard.rs` claims each.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod name;
+mod range;
+mod spelling;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use url::{Host, Url};
+
+use range::{judged, never, special};
+pub use spelling::Spelling;
 
 /// Why an address or URL is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +70,39 @@ pub enum Blocked {
     /// No host in the URL.
     #[error("the url has no host")]
     NoHost,
+    /// A host that no lookup can find.
+    #[error(
+        "the host is not a name: labels of letters, digits and hyphens, with dots between them"
+    )]
+    Host,
+    /// Not a URL at all.
+    #[error("not a URL: {0}")]
+    NoUrl(url::ParseError),
+    /// Programs do not agree on what it means.
+    #[error("the url holds {0}, which not all programs read alike; {hint}", hint = .0.hint())]
+    Spelling(Spelling),
+    /// A name that means a refused address everywhere.
+    #[error("`{name}` is {address}, {what}; list it in `allow_private` if it is meant")]
+    Name {
+        /// The name.
+        name: &'static str,
+        /// Its address.
+        address: IpAddr,
+        /// What the range of that is for.
+        what: &'static str,
+    },
+}
+
+/// The URL that a text means, if an endpoint may have it: the one way in for every URL.
+///
+/// # Errors
+/// When the text is no URL, programs read it differently, or the URL is refused by [`check_url`].
+pub fn parse_url(text: &str, allow: &[IpNet]) -> Result<Url, Blocked> {
+    spelling::check_text(text)?;
+    let url = Url::parse(text).map_err(Blocked::NoUrl)?;
+    spelling::check_host(text, &url)?;
+    check_url(&url, allow)?;
+    Ok(url)
 }
 
 /// Whether a connection to `address` may be made.
@@ -67,7 +114,7 @@ pub fn check_address(address: IpAddr, allow: &[IpNet]) -> Result<(), Blocked> {
     if let Some(what) = never(judged) {
         return Err(Blocked::Never { address, what });
     }
-    match special(judged) {
+    match special(address) {
         Some(what) if !is_listed(address, judged, allow) => Err(Blocked::Range { address, what }),
         Some(_) | None => Ok(()),
     }
@@ -86,8 +133,9 @@ pub fn check_plain_address(address: IpAddr, allow: &[IpNet]) -> Result<(), Block
     }
 }
 
-/// Whether an endpoint may have this URL. A name is not resolved here: its addresses are judged when
-/// the connection is made, with [`check_plain_address`] for `http` and [`check_address`] for `https`.
+/// Whether an endpoint may have this URL. A name is not resolved here, but where it means one address everywhere: its
+/// addresses are judged when the connection is made, with [`check_plain_address`] for `http` and [`check_address`] for
+/// `https`.
 ///
 /// # Errors
 /// When scheme, port, user information, fragment or a literal address is refused.
@@ -109,7 +157,7 @@ pub fn check_url(url: &Url, allow: &[IpNet]) -> Result<(), Blocked> {
         other => return Err(Blocked::Port(other)),
     }
     let address = match url.host().ok_or(Blocked::NoHost)? {
-        Host::Domain(_) => return Ok(()),
+        Host::Domain(name) => return name::check(name, allow),
         Host::Ipv4(v4) => IpAddr::V4(v4),
         Host::Ipv6(v6) => IpAddr::V6(v6),
     };
@@ -126,112 +174,6 @@ fn is_listed(address: IpAddr, judged: IpAddr, allow: &[IpNet]) -> bool {
         .iter()
         .any(|net| net.contains(&address) || net.contains(&judged))
 }
-
-/// The address that counts: the IPv4 one that an IPv6 address carries, else itself.
-fn judged(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => embedded_v4(v6).map_or(address, IpAddr::V4),
-    }
-}
-
-/// The IPv4 address that packets to a mapped, compatible, translated or NAT64 address end at.
-fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let (high, low) = match v6.segments() {
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => return None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
-        | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
-        _ => return None,
-    };
-    Some(Ipv4Addr::from_bits(
-        (u32::from(high) << 16) | u32::from(low),
-    ))
-}
-
-/// What an address is that no endpoint can have.
-fn never(address: IpAddr) -> Option<&'static str> {
-    if address.is_multicast() {
-        Some("a multicast address")
-    } else if address.is_unspecified() {
-        Some("the unspecified address")
-    } else if address == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        Some("the broadcast address")
-    } else {
-        None
-    }
-}
-
-/// What the special range is for that an address lies in.
-fn special(address: IpAddr) -> Option<&'static str> {
-    match address {
-        IpAddr::V4(v4) => SPECIAL_V4
-            .iter()
-            .find(|(net, _)| net.contains(&v4))
-            .map(|(_, what)| *what),
-        IpAddr::V6(v6) => SPECIAL_V6
-            .iter()
-            .find(|(net, _)| net.contains(&v6))
-            .map(|(_, what)| *what),
-    }
-}
-
-const fn v4(a: u8, b: u8, c: u8, d: u8, bits: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), bits)
-}
-
-/// The net whose first four groups are `groups`; the rest is 0.
-const fn v6([a, b, c, d]: [u16; 4], bits: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), bits)
-}
-
-/// IANA IPv4 special-purpose registry, and metadata services outside of it. The first hit names it.
-const SPECIAL_V4: [(Ipv4Net, &str); 17] = [
-    (v4(169, 254, 169, 254, 32), "a cloud metadata service"),
-    (v4(168, 63, 129, 16, 32), "a cloud metadata service"),
-    (v4(100, 100, 100, 200, 32), "a cloud metadata service"),
-    (v4(0, 0, 0, 0, 8), "in the range of this network"),
-    (v4(10, 0, 0, 0, 8), "in a private range"),
-    (v4(100, 64, 0, 0, 10), "in the range of carrier-grade NAT"),
-    (v4(127, 0, 0, 0, 8), "a loopback address"),
-    (v4(169, 254, 0, 0, 16), "a link-local address"),
-    (v4(172, 16, 0, 0, 12), "in a private range"),
-    (v4(192, 0, 0, 0, 24), "in the range of IETF protocols"),
-    (v4(192, 0, 2, 0, 24), "in a range for documentation"),
-    (v4(192, 88, 99, 0, 24), "in the range of 6to4 relays"),
-    (v4(192, 168, 0, 0, 16), "in a private range"),
-    (v4(198, 18, 0, 0, 15), "in a range for benchmarks"),
-    (v4(198, 51, 100, 0, 24), "in a range for documentation"),
-    (v4(203, 0, 113, 0, 24), "in a range for documentation"),
-    (v4(240, 0, 0, 0, 4), "in a reserved range"),
-];
-
-/// IANA IPv6 special-purpose registry, and metadata services. The first hit names it.
-const SPECIAL_V6: [(Ipv6Net, &str); 14] = [
-    (
-        Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), 128),
-        "a cloud metadata service",
-    ),
-    (
-        Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 1), 128),
-        "a loopback address",
-    ),
-    (v6([0x64, 0xff9b, 1, 0], 48), "in the range of local NAT64"),
-    (v6([0, 0, 0, 0], 8), "in a reserved range"),
-    (v6([0x100, 0, 0, 0], 64), "in the discard range"),
-    (v6([0x2001, 0, 0, 0], 32), "in the range of Teredo tunnels"),
-    (v6([0x2001, 0, 0, 0], 23), "in the range of IETF protocols"),
-    (
-        v6([0x2001, 0xdb8, 0, 0], 32),
-        "in a range for documentation",
-    ),
-    (v6([0x2002, 0, 0, 0], 16), "in the range of 6to4 tunnels"),
-    (v6([0x3fff, 0, 0, 0], 20), "in a range for documentation"),
-    (v6([0x5f00, 0, 0, 0], 16), "in the range of segment routing"),
-    (v6([0xfc00, 0, 0, 0], 7), "in a private range"),
-    (v6([0xfe80, 0, 0, 0], 10), "a link-local address"),
-    (v6([0xfec0, 0, 0, 0], 10), "a site-local address"),
-];
 
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,16 @@
 //! entropy come in as values, and what should happen goes out as values. That is what lets a seeded
 //! simulation run days in milliseconds, and lets a reader find each rule in one place.
 //!
-//! * what came in, and for whom: [`source`], [`verify`], [`dedup`], [`filter`], [`criteria`], [`expression`],
-//!   [`subscription`], [`group`], [`plan`]
+//! * what came in, and for whom: [`source`], [`verify`], [`dedup`], [`topic`], [`filter`], [`criteria`],
+//!   [`expression`], [`subscription`], [`group`], [`plan`]
 //! * what goes out: [`endpoint`], [`template`], [`transform`], [`envelope`], [`seal`], [`sign`]
 //! * what to do next: [`retry`], [`classify`], [`breaker`], [`limit`]
+//! * who may do what, and who did: [`access`], [`audit`]
 //! * the heart of dispatch: [`delivery`], [`engine`]
 
+pub mod access;
 pub mod alert;
+pub mod audit;
 pub mod breaker;
 pub mod classify;
 pub mod criteria;
@@ -37,5 +40,7 @@ pub mod source;
 pub mod subscription;
 pub mod template;
 pub mod time;
+pub mod topic;
 pub mod transform;
+pub mod vault;
 pub mod verify;

@@ -1,7 +1,12 @@
 //! Secrets: how they are named in the configuration, and a value that cannot be printed.
 //!
 //! A secret is looked up by name at the moment of use, so that a changed one counts at once. The
-//! lookup itself (files, environment) is the shell's; it comes in as a [`Lookup`].
+//! lookup itself (files, environment, store) is the shell's; it comes in as a [`Lookup`].
+//!
+//! A secret that was rotated has a value before for a while ([`versions`]): whoever checks takes either, whoever signs
+//! signs with both. Where only one value can be sent (a token, a password, a key), it is the current one.
+
+pub mod versions;
 
 use std::sync::Arc;
 
@@ -40,6 +45,11 @@ pub trait Lookup {
     /// # Errors
     /// When there is no such secret, or it cannot be read now.
     fn secret(&self, name: &str) -> Result<Secret, SecretError>;
+
+    /// The value before, while both count.
+    fn previous(&self, _name: &str) -> Option<Secret> {
+        None
+    }
 }
 
 /// Where a verification rule takes its secret from.
@@ -70,5 +80,12 @@ impl SecretRef {
             Self::Named(name) => secrets.secret(name),
             Self::Literal(secret) => Ok(secret.clone()),
         }
+    }
+
+    /// The value before, while both count; an empty one counts for nothing.
+    #[must_use]
+    pub fn previous(&self, secrets: &dyn Lookup) -> Option<Secret> {
+        let previous = secrets.previous(self.name()?)?;
+        (!previous.expose().is_empty()).then_some(previous)
     }
 }

@@ -1,12 +1,13 @@
 //! The signatures on what we send: Standard Webhooks 1.0 (`v1`, `v1a`) and seed 003's body HMAC.
 //!
 //! [`headers`] is called for every attempt, after the body is final. A [`Signer`] is one scheme with one
-//! to [`SECRETS_MAX`] secrets, the current one first; the others are there while one rotates.
+//! to [`SECRETS_MAX`] secrets, the current one first; the others are there while one rotates. A secret that the gateway
+//! itself rotates has a value before for a while, which signs too.
 //! * Standard Webhooks signs `id.timestamp.body` and sends a signature per secret, space-separated. `v1`
 //!   secrets are read as [`crate::verify`] reads them, and the signature is made there, so that what we
 //!   send is what we take in. `v1a` keys are `whsk_`: see [`ed25519`].
 //! * The seed's header holds one hex digest. It is made with the current secret; the one before goes
-//!   into a second header, the same name with `-previous`. It has no defence against replay.
+//!   into a second header, the same name with `-previous`. It has no defence against replay. Of three, the two newest.
 //!
 //! The id is the delivery id: stable over all attempts, so a receiver can drop repeats by it. A secret
 //! that cannot be had is an error; leaving its signature out would look like a forgery. Signing is
@@ -123,6 +124,22 @@ impl Signer {
     pub fn secrets(&self) -> &[SecretRef] {
         &self.secrets
     }
+
+    /// What `sign` makes of each secret and of the value before of each, the newest first.
+    fn each<T>(
+        &self,
+        secrets: &dyn Lookup,
+        sign: impl Fn(&SecretRef) -> Result<Option<T>, SecretError>,
+    ) -> Result<Vec<T>, SecretError> {
+        let mut made = Vec::new();
+        for secret in &self.secrets {
+            made.extend(sign(secret)?);
+            let previous = secret.previous(secrets).map(SecretRef::Literal);
+            // One before that is no key never signed, so that nobody waits for its signature.
+            made.extend(previous.and_then(|previous| sign(&previous).ok().flatten()));
+        }
+        Ok(made)
+    }
 }
 
 fn previous(header: &HeaderName) -> Result<HeaderName, SignError> {
@@ -182,25 +199,31 @@ pub fn headers(
     for signer in signers {
         match &signer.how {
             How::V1 => {
-                for secret in &signer.secrets {
+                signatures.extend(signer.each(secrets, |secret| {
                     let proof = prove(&standard_rule(secret), id, body, secrets, now)?;
                     let signature = proof
                         .into_iter()
                         .find(|(name, _)| *name == WEBHOOK_SIGNATURE);
-                    signatures.extend(signature.map(|(_, value)| value.as_bytes().to_vec()));
-                }
+                    Ok(signature.map(|(_, value)| value.as_bytes().to_vec()))
+                })?);
             }
             How::V1a => {
                 let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
-                for secret in &signer.secrets {
+                signatures.extend(signer.each(secrets, |secret| {
                     let signature = SigningKey::read(secret, secrets)?.sign(&signed);
-                    signatures.push(format!("v1a,{}", BASE64.encode(&signature)).into_bytes());
-                }
+                    Ok(Some(
+                        format!("v1a,{}", BASE64.encode(&signature)).into_bytes(),
+                    ))
+                })?);
             }
             How::Genesys(names) => {
-                for (name, secret) in names.iter().zip(&signer.secrets) {
-                    headers.extend(prove(&body_rule(name, secret), id, body, secrets, now)?);
-                }
+                // The name makes no difference to the digest; which one it gets follows from its place.
+                let proofs = signer.each(secrets, |secret| {
+                    let proof = prove(&body_rule(&GENESYS_HEADER, secret), id, body, secrets, now)?;
+                    Ok(proof.into_iter().next())
+                })?;
+                let named = names.iter().zip(proofs);
+                headers.extend(named.map(|(name, (_, digest))| (name.clone(), digest)));
             }
         }
     }

@@ -1,11 +1,15 @@
 //! A subscription: which events go where, in which order and shape, and how hard to try.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::criteria::Criterion;
 use crate::delivery::Place;
 use crate::envelope::Format;
-use crate::event::Event;
+use crate::event::{Event, OWN_SOURCE};
 use crate::expression::{Expression, Subject, Truth};
 use crate::filter::TypePattern;
 use crate::group::{self, Affinity, Group, KeyHash};
@@ -18,10 +22,17 @@ use crate::transform::Transform;
 pub struct Subscription {
     /// Its name.
     pub name: Arc<str>,
-    /// Names of the sources it takes from; [`crate::event::OWN_SOURCE`] is one.
+    /// Its [`id`]: every dialect knows it by this, and receivers are told it.
+    pub id: Uuid,
+    /// Whether anything is sent. If not, everything is kept, as with a pause. The two are apart: a pause is a person's
+    /// doing, this is what the configuration says.
+    pub enabled: bool,
+    /// Names of the sources it takes from; [`OWN_SOURCE`] is one, and [`ALL_SOURCES`] stands for all others.
     pub sources: Vec<Arc<str>>,
     /// Event types it takes: any of these.
     pub types: Vec<TypePattern>,
+    /// What must hold of an event of the type at this place of [`Subscription::types`]; a type without an entry takes all.
+    pub filters: BTreeMap<usize, Expression>,
     /// What the body must be like: all of these.
     pub criteria: Vec<Criterion>,
     /// What else must hold.
@@ -41,6 +52,9 @@ pub struct Subscription {
     /// Where a new subscription begins in the log.
     pub start: Start,
 }
+
+/// In place of the name of a source: all of them but [`OWN_SOURCE`], whose events must be asked for.
+pub const ALL_SOURCES: &str = "*";
 
 /// Where the deliveries of a subscription go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,12 +116,33 @@ pub enum Mismatch {
     Source,
     /// Its type fits no pattern.
     Type,
+    /// Its type fits, and the filter of no pattern that it fits holds.
+    Filter {
+        /// The place of the first such pattern in [`Subscription::types`].
+        at: usize,
+        /// What its filter asks for, where the event does not have it; else it is false.
+        missing: Option<String>,
+    },
     /// The criterion at this place of the list does not hold.
     Criterion(usize),
     /// `when` is false.
     When,
     /// `when` asks for something that the event does not have.
     Missing(String),
+}
+
+/// The id of the subscription called `name`: a UUID of version 8 made of the SHA-256 of the name, so that every dialect
+/// and every restart knows it by the same one. `X-Integration-Id` carries it.
+#[must_use]
+pub fn id(name: &str) -> Uuid {
+    let mut hash = Sha256::new();
+    hash.update(b"switchhook subscription\n");
+    hash.update(name);
+    let mut bytes = [0; 16];
+    for (byte, hashed) in bytes.iter_mut().zip(hash.finalize()) {
+        *byte = hashed;
+    }
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// The one key of all events of a partition with [`Order::Strict`].
@@ -123,10 +158,14 @@ impl Subscription {
         target: Target,
         policy: impl Into<Arc<str>>,
     ) -> Self {
+        let name = name.into();
         Self {
-            name: name.into(),
+            id: id(&name),
+            name,
+            enabled: true,
             sources,
             types,
+            filters: BTreeMap::new(),
             criteria: Vec::new(),
             when: None,
             transform: Transform::None,
@@ -139,23 +178,24 @@ impl Subscription {
         }
     }
 
-    /// Whether `event` is for this subscription.
+    /// Whether `event` is for this subscription. Asked in this order: source, type, the filter of the type, criteria, `when`.
     #[must_use]
     pub fn select(&self, event: &Event) -> Selection {
-        if !self.sources.contains(&event.source) {
+        if !self.takes_from(&event.source) {
             return Selection::PassedOver(Mismatch::Source);
         }
-        if !self
-            .types
-            .iter()
-            .any(|pattern| pattern.matches(&event.kind))
-        {
-            return Selection::PassedOver(Mismatch::Type);
+        let subject = Subject::new(event);
+        match self.select_by_type(&event.kind, &subject) {
+            Selection::Taken => self.select_by_content(&subject),
+            other @ (Selection::PassedOver(_) | Selection::Failed(_)) => other,
         }
-        if self.criteria.is_empty() && self.when.is_none() {
-            return Selection::Taken;
-        }
-        self.select_by_content(&Subject::new(event))
+    }
+
+    /// Whether it takes events of the source of this name.
+    #[must_use]
+    pub fn takes_from(&self, source: &str) -> bool {
+        let mut own = self.sources.iter();
+        own.any(|own| **own == *source || (**own == *ALL_SOURCES && source != OWN_SOURCE))
     }
 
     /// Where the delivery of `event` stands; `group` is the one that [`Subscription::target`] names.
@@ -192,6 +232,33 @@ impl Subscription {
         }
     }
 
+    /// Any type that fits and whose filter holds takes the event. Where none does, a filter that failed comes first: nobody
+    /// can say whether the event is wanted.
+    fn select_by_type(&self, kind: &str, subject: &Subject<'_>) -> Selection {
+        let mut found = Selection::PassedOver(Mismatch::Type);
+        let types = self.types.iter().enumerate();
+        for (at, _) in types.filter(|(_, pattern)| pattern.matches(kind)) {
+            let Some(filter) = self.filters.get(&at) else {
+                return Selection::Taken;
+            };
+            let missing = match filter.is_true(subject) {
+                Ok(Truth::True) => return Selection::Taken,
+                Ok(Truth::False) => None,
+                Ok(Truth::Missing(what)) => Some(what),
+                Err(error) => {
+                    if !matches!(found, Selection::Failed(_)) {
+                        found = Selection::Failed(error.to_string().into());
+                    }
+                    continue;
+                }
+            };
+            if found == Selection::PassedOver(Mismatch::Type) {
+                found = Selection::PassedOver(Mismatch::Filter { at, missing });
+            }
+        }
+        found
+    }
+
     fn select_by_content(&self, subject: &Subject<'_>) -> Selection {
         let body = subject.json();
         let holds = |criterion: &Criterion| body.is_some_and(|body| criterion.matches(body));
@@ -206,3 +273,6 @@ impl Subscription {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

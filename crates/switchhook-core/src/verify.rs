@@ -4,8 +4,8 @@
 //! hold for every scheme:
 //! * the header that carries the proof must be there exactly once; its form is checked before any
 //!   secret is used, and secrets are compared in constant time;
-//! * any of several secrets may hold, so that one can rotate. If none does and one could not be had,
-//!   that is our fault ([`VerifyError::Secret`]) and not the sender's: it may try again;
+//! * any of several secrets may hold, and the value before of each while it rotates. If none does and one could not be
+//!   had, that is our fault ([`VerifyError::Secret`]) and not the sender's: it may try again;
 //! * an empty secret never holds.
 //!
 //! HMAC over the body alone has no defence against replay; the dedup rule of the source is that.
@@ -379,7 +379,7 @@ fn standard_key(secret: &Secret) -> Result<Secret, Reason> {
     }
 }
 
-/// Whether `holds` is true for any of the secrets.
+/// Whether `holds` is true for any of the secrets, or for what one of them was before while it rotates.
 fn any_holds(
     any: &[SecretRef],
     secrets: &dyn Lookup,
@@ -393,6 +393,13 @@ fn any_holds(
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(error) => failed = failed.or(Some(error)),
+        }
+        // A value before that is no key proves nothing; that it is none was told while it was the current one.
+        if reference
+            .previous(secrets)
+            .is_some_and(|previous| holds(&previous) == Ok(true))
+        {
+            return Ok(());
         }
     }
     Err(failed.map_or(VerifyError::Mismatch, VerifyError::Secret))

@@ -10,15 +10,14 @@
 
 mod listeners;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustls::pki_types::CertificateDer;
 use switchhook_core::plan::Plan;
 use switchhook_core::secret::Lookup as _;
 use switchhook_store::embedded::{self, Embedded};
@@ -28,26 +27,34 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::alerts::{self, Alerts};
+use crate::checkpoints::{self, Checkpoints};
 use crate::clock::{Clock, STEP_INTERVAL, Step, watch_steps};
-use crate::control::{self, Resources};
+use crate::control::{Resources, opened};
 use crate::dispatch::attempt::Sender;
 use crate::dispatch::guard::{Guard, SystemResolver, Times};
 use crate::dispatch::tls::Trust;
 use crate::dispatch::transport::Transport;
 use crate::dispatch::{self, Stopped};
+use crate::identity::{Registry, last_use};
 use crate::ingest::Ingest;
 use crate::jobs::Jobs;
+use crate::listen::CertificateError;
 use crate::observe::{self, Observe};
+use crate::reload::begin::{self, Given};
+use crate::reload::{ConfigFile, Reloads};
 use crate::retention::{self, Retention};
-use crate::secrets::directory::Directory;
+use crate::secrets::kept::{self, Kept};
+use crate::secrets::vault::{self, Vault};
 use crate::secrets::watch::{WATCH_INTERVAL, watch as watch_secrets};
-use crate::secrets::{Environment, Secrets};
+use crate::secrets::{Environment, Secrets, import};
 use listeners::{Listener, Listeners};
 
 /// What the parts of the gateway share.
 pub struct Gateway {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) plan: Arc<ArcSwap<Plan>>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) identity: Arc<Registry>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) clock: Clock,
     pub(crate) dispatch: dispatch::Handle,
@@ -57,7 +64,10 @@ pub struct Gateway {
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) alerts: Alerts,
     pub(crate) retention: Retention,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) resources: Mutex<Resources>,
+    pub(crate) reloads: Reloads,
+    /// As the gateway was started: what only a restart takes over is read here, the rest is elsewhere.
     pub(crate) config: Config,
     closing: AtomicBool,
 }
@@ -72,14 +82,18 @@ pub enum StartError {
     /// Resources made through the API do not fit the configuration file.
     #[error("{} problems between the configuration file and the resources made through the API", .0.len())]
     Resources(Vec<Problem>),
-    /// The directory of secrets could not be made or read.
-    #[error("the directory of secrets in {data_dir} cannot be used: {source}", data_dir = .data_dir.display())]
-    Secrets {
-        /// The data directory.
-        data_dir: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// The file was changed while the gateway was down, and that concerns deliveries that wait: each in words.
+    #[error("the configuration file was changed, and that concerns deliveries that wait")]
+    Stranded(Vec<String>),
+    /// The version that counts in place of the file means nothing any more.
+    #[error("the pinned version of the configuration has {} problems", .0.len())]
+    Pinned(Vec<Problem>),
+    /// What the store keeps of the configuration cannot be read.
+    #[error("the versions of the configuration cannot be read: {0}")]
+    Versions(String),
+    /// The vault has not the keys that the store needs.
+    #[error(transparent)]
+    Vault(#[from] vault::StartError),
     /// An address could not be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -88,6 +102,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The certificate of a listener cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// TLS for outgoing requests could not be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -102,6 +119,10 @@ pub struct Running {
     pub ingest: SocketAddr,
     /// Where the API is.
     pub admin: SocketAddr,
+    /// What `ingest` showed first, where it speaks TLS.
+    pub ingest_certificate: Option<CertificateDer<'static>>,
+    /// The same of `admin`.
+    pub admin_certificate: Option<CertificateDer<'static>>,
     /// The first API token, when the store had none. It is shown once and stored nowhere.
     pub new_token: Option<String>,
     gateway: Arc<Gateway>,
@@ -113,41 +134,80 @@ pub struct Running {
     tasks: JoinSet<()>,
 }
 
+/// What a gateway is started with.
+pub struct Start {
+    config: Config,
+    environment: Environment,
+    given: Option<Given>,
+}
+
+impl Start {
+    /// A configuration that is never read again. `environment` reads the variables that secrets name.
+    #[must_use]
+    pub const fn new(config: Config, environment: Environment) -> Self {
+        Self {
+            config,
+            environment,
+            given: None,
+        }
+    }
+
+    /// The file that the configuration was read from, and the text that it had. With `force` the start does not mind
+    /// deliveries that wait and are concerned by what was changed since the last one.
+    #[must_use]
+    pub fn with_file(mut self, file: Arc<dyn ConfigFile>, text: String, force: bool) -> Self {
+        self.given = Some(Given { file, text, force });
+        self
+    }
+}
+
 impl Gateway {
-    /// Starts a gateway. `environment` reads the variables that secrets name.
+    /// Starts a gateway with a configuration that is never read again.
     ///
     /// # Errors
     /// When the store, a listener or dispatch cannot be started; nothing keeps running then.
     pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
+        Self::start_with(Start::new(config, environment)).await
+    }
+
+    /// Starts a gateway.
+    ///
+    /// # Errors
+    /// When the store, a listener or dispatch cannot be started, or when the file strands deliveries that wait; nothing
+    /// keeps running then, and nothing was changed.
+    pub async fn start_with(start: Start) -> Result<Running, StartError> {
+        let Start {
+            config,
+            environment,
+            given,
+        } = start;
         let clock = Clock::system();
         let store = open(&config).await?;
-        let opened =
-            in_background(&store, |store| Ok((store.resources()?, store.tokens()?))).await?;
-        let found = find_secrets(&config).map_err(|source| StartError::Secrets {
-            data_dir: config.server.data_dir.clone(),
-            source,
-        })?;
-        let resources = Resources::open(&config, found, opened.0).map_err(StartError::Resources)?;
+        let vault = vault::at_start(&config, environment, &store, clock.now()).await?;
+        let vault = Arc::new(vault);
+        let (mut begun, given) =
+            begin::begin(store.clone(), vault.clone(), config, given, clock.now()).await?;
+        let config = begun.config.clone();
+        let now = clock.now();
+        let read = move |store: &dyn Store| Ok((store.resources()?, Registry::open(store, now)?));
+        let (stored, identity) = in_background(&store, read).await?;
+        let kept = import::at_start(&config, &vault, &store, clock.now()).await?;
+        let checkpoints = Checkpoints::open(&config.audit, &vault, &store, clock.now()).await?;
+        let rows = opened(&vault, stored).map_err(vault::StartError::from)?;
+        let names = kept.keys().cloned().collect();
+        let resources = Resources::open(&config, names, rows).map_err(StartError::Resources)?;
+        if given.as_ref().is_some_and(|given| !given.force) {
+            begun.may_replace(&resources, &store).await?;
+        }
 
         let listeners = Listeners::bind(&config).await?;
-        let secrets = Arc::new(Secrets::new(resources.secrets(), environment));
-        for name in resources.secrets().keys() {
-            if let Err(error) = secrets.secret(name) {
-                tracing::warn!(%error, "a secret cannot be read; what needs it waits");
-            }
+        if let Some(batch) = begun.batch.take() {
+            write(&*store, batch).await?;
         }
+        let secrets = Arc::new(known_secrets(&resources, environment, kept));
         let first = resources.plan();
         let observe = Arc::new(Observe::new(clock, &first));
-        let own = Arc::new(ArcSwap::from_pointee(listeners.addresses()));
-        let trust = Trust::of_system(&[]).map_err(|error| StartError::Tls(error.to_string()))?;
-        let guard = Guard::new(
-            Arc::new(SystemResolver::default()),
-            Arc::new(trust),
-            own,
-            Times::default(),
-        );
-        let transport = Transport::new(guard, secrets.clone());
-        let sender = Arc::new(Sender::new(transport, secrets.clone(), clock));
+        let sender = Arc::new(way_out(listeners.addresses(), &secrets, clock)?);
         let (fatal_in, fatal) = mpsc::unbounded_channel();
         let parts = dispatch::Parts {
             store: store.clone(),
@@ -158,18 +218,15 @@ impl Gateway {
         };
         let dispatch = dispatch::start(parts, first.clone()).await?;
         let plan = Arc::new(ArcSwap::new(first));
-        let ingest = Ingest::new(
-            plan.clone(),
-            store.clone(),
-            secrets.clone(),
-            clock,
-            observe.clone(),
-        );
+        let (seen, known) = (observe.clone(), secrets.clone());
+        let ingest = Ingest::new(plan.clone(), store.clone(), known, clock, seen);
         let ingest = Arc::new(ingest.with_fatal(fatal_in));
         let jobs = Jobs::new(store.clone(), plan.clone(), dispatch.clone(), clock);
         let gateway = Arc::new(Self {
             store,
             plan,
+            vault,
+            identity: Arc::new(identity),
             secrets,
             clock,
             dispatch,
@@ -179,15 +236,22 @@ impl Gateway {
             jobs,
             alerts: Alerts::new(config.alerts),
             retention: Retention::new(config.retention),
+            checkpoints,
             resources: Mutex::new(resources),
+            reloads: Reloads::new(given, begun.in_force, &config, clock.now()),
             config,
             closing: AtomicBool::new(false),
         });
         // Last, so that a start that fails has shown no token and stored none.
-        let new_token =
-            control::ensure_first_token(&*gateway.store, &opened.1, clock.now()).await?;
+        let new_token = gateway.first_token().await?;
         gateway.jobs.resume().await?;
         Ok(listeners.serve(gateway, fatal, new_token))
+    }
+
+    /// The first API token, if it had to be made.
+    async fn first_token(&self) -> Result<Option<String>, Error> {
+        let now = self.clock.now();
+        self.identity.ensure_first(&*self.store, now).await
     }
 
     /// Puts a plan and its secrets in force. Returns once the cursors of new subscriptions are on disk;
@@ -196,6 +260,8 @@ impl Gateway {
         let plan = resources.plan();
         self.secrets.replace(resources.secrets());
         self.observe.adopt(&plan);
+        // Until everybody sees the plan, nobody writes rows by the one before.
+        let _changing = self.dispatch.places_change().await;
         self.dispatch.replan(plan.clone()).await?;
         self.plan.store(plan);
         Ok(())
@@ -226,6 +292,9 @@ impl Gateway {
         tasks.spawn(self.clone().follow_secrets(changed));
         tasks.spawn(alerts::run(self.clone()));
         tasks.spawn(retention::run(self.clone()));
+        tasks.spawn(checkpoints::run(self.clone()));
+        tasks.spawn(kept::forget(self.clone()));
+        tasks.spawn(last_use::run(self.clone()));
         tasks
     }
 
@@ -292,6 +361,8 @@ impl Running {
             // Probes were told 503 until now; a stream that nobody ends must not hold up the stop.
             let _cut_off = tokio::time::timeout(ADMIN_GRACE, admin.stop()).await;
         }
+        last_use::finish(&self.gateway).await;
+        checkpoints::finish(&self.gateway).await;
         let store = self.gateway.store.clone();
         let _ended = tokio::task::spawn_blocking(move || store.close()).await;
         observe::log::stopped();
@@ -306,6 +377,31 @@ impl Running {
 /// How long requests to the API may take to end once everything else has ended.
 const ADMIN_GRACE: Duration = Duration::from_millis(500);
 
+/// The secrets of `resources` and those that are `kept`, after a word about each that cannot be read.
+fn known_secrets(resources: &Resources, environment: Environment, kept: Kept) -> Secrets {
+    let secrets = Secrets::new(resources.secrets(), environment).with_kept(kept);
+    for name in resources.secrets().keys() {
+        if let Err(error) = secrets.secret(name) {
+            tracing::warn!(%error, "a secret cannot be read; what needs it waits");
+        }
+    }
+    secrets
+}
+
+/// What sends requests to endpoints, and never to the addresses that are our `own`.
+fn way_out(
+    own: Vec<SocketAddr>,
+    secrets: &Arc<Secrets>,
+    clock: Clock,
+) -> Result<Sender, StartError> {
+    let own = Arc::new(ArcSwap::from_pointee(own));
+    let trust = Trust::of_system(&[]).map_err(|error| StartError::Tls(error.to_string()))?;
+    let resolver = Arc::new(SystemResolver::default());
+    let guard = Guard::new(resolver, Arc::new(trust), own, Times::default());
+    let transport = Transport::new(guard, secrets.clone());
+    Ok(Sender::new(transport, secrets.clone(), clock))
+}
+
 async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
     let dir = config.server.data_dir.clone();
     let options = embedded::Options {
@@ -318,13 +414,6 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
     let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir, options)).await;
     let store = opened.map_err(|error| Error::Fatal(error.to_string()))??;
     Ok(Arc::new(store))
-}
-
-/// The directory of secrets and the names in it.
-fn find_secrets(config: &Config) -> io::Result<(Directory, BTreeSet<Arc<str>>)> {
-    let directory = Directory::create(&config.server.data_dir)?;
-    let names = directory.names()?;
-    Ok((directory, names))
 }
 
 /// Reads the store on a thread that may block.

@@ -1,14 +1,17 @@
-//! Where the values of secrets come from: files and environment variables, by name.
+//! Where the values of secrets come from: files, environment variables and the store, by name.
 //!
 //! A file is looked at each time its secret is used (one `stat`), and read again when it has changed, so
 //! that a rotated secret counts at the next request or attempt without a restart. The environment cannot
-//! change while the process runs; only the binary reads it, through the function given to [`Secrets::new`].
-//! [`watch`] tells those who wait for a secret to change that it has.
+//! change while the process runs; only the binary reads it, through the function given to [`Secrets::new`]. What the store
+//! keeps ([`kept`]) is opened once ([`vault`]) and stays in memory until it changes; such a secret may have a value before
+//! that still counts. [`watch`] tells those who wait for a secret to change that it has.
 //!
 //! One newline at the end is not part of the value, since every editor writes one. No value is ever in an error.
 //! Bounds: [`VALUE_BYTES_MAX`] for a value; as many cached values as there are names.
 
-pub mod directory;
+pub mod import;
+pub mod kept;
+pub mod vault;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -20,11 +23,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use switchhook_core::secret::{Lookup, Secret, SecretError};
+use switchhook_core::secret::{Lookup, Secret, SecretError, versions};
 use tokio::sync::Notify;
 
+use crate::clock::Clock;
+use kept::Kept;
+
 /// Largest value, in bytes: room for a private key with its chain.
-pub const VALUE_BYTES_MAX: u64 = 64 * 1024;
+pub const VALUE_BYTES_MAX: u64 = versions::VALUE_BYTES_MAX as u64;
 
 /// A file changed less than this before it was read is read again at the next use: a second change within the
 /// time stamp's granularity would otherwise go unseen.
@@ -40,11 +46,15 @@ pub enum Origin {
     File(PathBuf),
     /// In this environment variable.
     Env(String),
+    /// In the store.
+    Kept,
 }
 
 /// The secrets of the running gateway. What names there are is swapped as one.
 pub struct Secrets {
     entries: ArcSwap<BTreeMap<Arc<str>, Entry>>,
+    kept: ArcSwap<Kept>,
+    clock: Clock,
     environment: Environment,
     replaced: Notify,
 }
@@ -77,9 +87,18 @@ impl Secrets {
     pub fn new(origins: BTreeMap<Arc<str>, Origin>, environment: Environment) -> Self {
         Self {
             entries: ArcSwap::from_pointee(entries(origins)),
+            kept: ArcSwap::default(),
+            clock: Clock::system(),
             environment,
             replaced: Notify::new(),
         }
+    }
+
+    /// The same with those of the store.
+    #[must_use]
+    pub fn with_kept(self, kept: Kept) -> Self {
+        self.kept.store(Arc::new(kept));
+        self
     }
 
     /// Puts other secrets in force, all at once.
@@ -130,6 +149,28 @@ impl Lookup for Secrets {
                         "is not set: environment variable {variable} is missing or not UTF-8"
                     ))
                 }),
+            Origin::Kept => {
+                let kept = self.kept.load();
+                let versions = kept.get(name);
+                versions
+                    .map(|versions| versions.current().clone())
+                    .ok_or_else(|| {
+                        failed(format!(
+                            "has no value; set it with `switchhook secret set {name}`"
+                        ))
+                    })
+            }
+        }
+    }
+
+    fn previous(&self, name: &str) -> Option<Secret> {
+        let entries = self.entries.load();
+        match entries.get(name)?.origin {
+            Origin::Kept => {
+                let kept = self.kept.load();
+                kept.get(name)?.previous(self.clock.now()).cloned()
+            }
+            Origin::File(_) | Origin::Env(_) => None,
         }
     }
 }

@@ -31,6 +31,9 @@ pub struct Faults {
     pub operations: u64,
     /// Subscriptions paused and resumed.
     pub pauses: u64,
+    /// Subscriptions switched off and on in the configuration. None in the worlds that are drawn: see
+    /// [`crate::world::run_with_switches`].
+    pub disables: u64,
     /// Breakers opened and closed by hand, and partitions assigned anew.
     pub switches: u64,
     /// Steps of retention.
@@ -147,6 +150,8 @@ pub enum Sabotage {
     ProbeCounted,
     /// The engine is not told of pauses that a restart finds (pauses).
     PauseForgotten,
+    /// The engine is not told that a subscription is switched off (pauses).
+    SwitchIgnored,
     /// Some requests go to another member of the group than the one that has the partition (groups).
     TwoMembers,
     /// Retention is told that nobody wants what lies behind the end of the log (retention).
@@ -184,6 +189,7 @@ impl Faults {
             plan_changes: swarm(entropy, 30),
             operations: swarm(entropy, 16),
             pauses: swarm(entropy, 12),
+            disables: 0,
             switches: swarm(entropy, 12),
             retentions: swarm(entropy, 12),
             reruns: swarm(entropy, 12),

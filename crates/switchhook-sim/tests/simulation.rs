@@ -9,6 +9,8 @@ use switchhook_sim::world::{self, Broken};
 
 /// Worlds of an ordinary run; a certificate takes 2,000.
 const SEEDS: u64 = 200;
+/// Worlds in which subscriptions are switched off and on besides.
+const SEEDS_SWITCHED: u64 = 100;
 /// A defect must be found within so many worlds.
 const SEEDS_UNTIL_FOUND: u64 = 40;
 
@@ -72,6 +74,25 @@ fn the_same_seed_lives_the_same_life_and_another_one_does_not() {
         let other = world::run(seed + 1, None).unwrap();
         assert_ne!(once.trace_hash, other.trace_hash);
     }
+}
+
+/// What was switched off sends nothing, loses nothing, and goes on where it stood, whatever else happens.
+#[test]
+fn no_world_breaks_an_invariant_when_subscriptions_are_switched_off_and_on() {
+    for seed in 0..SEEDS_SWITCHED {
+        if let Err(broken) = world::run_with_switches(seed, None) {
+            panic!("{broken}");
+        }
+    }
+}
+
+#[test]
+fn a_world_in_which_the_switch_does_nothing_is_found_out() {
+    let ignored = Some(Sabotage::SwitchIgnored);
+    let broken = (0..SEEDS_UNTIL_FOUND)
+        .find_map(|seed| world::run_with_switches(seed, ignored).err())
+        .map(|broken| broken.violation.invariant);
+    assert_eq!(broken, Some(Invariant::Paused));
 }
 
 #[test]

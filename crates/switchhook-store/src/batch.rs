@@ -8,6 +8,8 @@ use switchhook_core::event::Headers;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
+use crate::Error;
+
 /// One write. All of it is committed, or nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -24,8 +26,8 @@ pub struct Batch {
     pub discards: Vec<(DeliveryKey, u16)>,
     /// Resources made, changed or deleted through the API.
     pub resources: Vec<ResourceChange>,
-    /// API tokens to add.
-    pub tokens: Vec<Token>,
+    /// Documents made, changed or deleted.
+    pub documents: Vec<DocumentChange>,
     /// Subscriptions paused or resumed.
     pub pauses: Vec<PauseChange>,
     /// Jobs made or gone on, each written over the one with its id.
@@ -38,6 +40,21 @@ pub struct Batch {
     pub retain: Option<Retain>,
     /// After the clock went back to this time: no row may wait longer than its planned delay from here.
     pub rebase: Option<UnixMs>,
+}
+
+impl Batch {
+    /// Why no engine takes it.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.documents.iter().find_map(|change| {
+            let bytes = change.body.as_ref()?.len();
+            let DocumentChange { room, id, .. } = change;
+            (bytes > DOCUMENT_BYTES_MAX).then(|| {
+                Error::Refused(format!(
+                    "the document {room:?} `{id}` has {bytes} bytes, the limit is {DOCUMENT_BYTES_MAX}"
+                ))
+            })
+        })
+    }
 }
 
 /// An event that has no offset yet.
@@ -208,6 +225,8 @@ pub struct Retain {
     pub attempts_before: UnixMs,
     /// Dead letters made before this go, but for those that halt their key.
     pub dead_before: UnixMs,
+    /// Documents that have expired by this time, the time of the step itself, go.
+    pub now: UnixMs,
     /// At most so many rows of each kind in this step.
     pub items: u32,
     /// At most so many free pages are given back to the file system in this step.
@@ -223,6 +242,8 @@ pub struct Retained {
     pub attempts: u64,
     /// Dead letters that are gone.
     pub dead: u64,
+    /// Expired documents that are gone.
+    pub documents: u64,
     /// Bytes given back to the file system.
     pub bytes: u64,
     /// Whether there is more to do.
@@ -238,8 +259,11 @@ pub struct Resource {
     pub name: Arc<str>,
     /// 1 at first, one more with each change; never used again after a delete.
     pub version: u64,
-    /// JSON, in the shape of the configuration file.
-    pub body: Arc<str>,
+    /// JSON in the shape of the configuration file, or sealed by the server; `None` when it was deleted: its version
+    /// goes on from here.
+    pub body: Option<Arc<str>>,
+    /// The file that declares it, if one does.
+    pub managed_by: Option<Arc<str>>,
     /// Last change.
     pub updated_at: UnixMs,
 }
@@ -253,17 +277,102 @@ pub struct ResourceChange {
     pub name: Arc<str>,
     /// The new body, or `None` to delete.
     pub body: Option<Arc<str>>,
+    /// The file that declares it from now on, by the name that `switchhook apply` gave; `None` for a change by hand of
+    /// a resource that no file declares.
+    pub managed_by: Option<Arc<str>>,
     /// When.
     pub at: UnixMs,
 }
 
-/// An API token. The token itself is never stored.
+/// What kind of thing a [`Document`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Room {
+    /// API tokens, and access tokens of OAuth clients; by the hex SHA-256 of the token.
+    Token,
+    /// OAuth clients, by their id.
+    Client,
+    /// Secrets, sealed; by name.
+    Secret,
+    /// Versions of the configuration file that were in force, sealed; by their number in 20 digits.
+    Config,
+    /// Answers by idempotency key, sealed.
+    Answer,
+    /// Signed checkpoints of the audit log, by their number in 20 digits.
+    Checkpoint,
+    /// Single things: what was pinned, keys that are made once.
+    Setting,
+}
+
+impl Room {
+    /// Every room.
+    pub const ALL: [Self; 7] = [
+        Self::Token,
+        Self::Client,
+        Self::Secret,
+        Self::Config,
+        Self::Answer,
+        Self::Checkpoint,
+        Self::Setting,
+    ];
+
+    /// The number that stands for it on disk; never used again for another one.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Token => 1,
+            Self::Client => 2,
+            Self::Secret => 3,
+            Self::Config => 4,
+            Self::Answer => 5,
+            Self::Checkpoint => 6,
+            Self::Setting => 7,
+        }
+    }
+
+    /// The room with this number.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|room| room.code() == code)
+    }
+}
+
+/// Largest body of a document, in bytes: a configuration file is at most 8 MiB, and sealing adds a little.
+pub const DOCUMENT_BYTES_MAX: usize = 9 * 1024 * 1024;
+
+/// Something small that the server keeps by name, and that the store does not look into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// SHA-256 of the token.
-    pub hash: [u8; 32],
-    /// What it is called.
-    pub name: Arc<str>,
-    /// When it was made.
-    pub created_at: UnixMs,
+pub struct Document {
+    /// What it is.
+    pub room: Room,
+    /// Unique within its room.
+    pub id: Arc<str>,
+    /// Its bytes.
+    pub body: Bytes,
+    /// Last change.
+    pub updated_at: UnixMs,
+    /// From then on it counts as deleted; the next steps of retention take it away.
+    pub expires_at: Option<UnixMs>,
+}
+
+impl Document {
+    /// Whether it is still there at `now`.
+    #[must_use]
+    pub fn is_there(&self, now: UnixMs) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+}
+
+/// A change to a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentChange {
+    /// What it is.
+    pub room: Room,
+    /// Unique within its room.
+    pub id: Arc<str>,
+    /// The new bytes, at most [`DOCUMENT_BYTES_MAX`], or `None` to delete.
+    pub body: Option<Bytes>,
+    /// When.
+    pub at: UnixMs,
+    /// From then on it counts as deleted.
+    pub expires_at: Option<UnixMs>,
 }

@@ -44,9 +44,10 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// A batch with events is committed as soon as the disk is free; one without waits a few
     /// milliseconds for one to ride with. Within a batch the parts take effect in this order: events,
-    /// records in the order of their fields, replays, discards, resources, tokens, pauses, jobs, layouts, audit, rebase,
-    /// retain. A dead letter also ends the waiting row of its delivery. The offsets that records
-    /// name must be in the log. An event whose id is in the log already is a duplicate.
+    /// records in the order of their fields, replays, discards, resources, documents, pauses, jobs, layouts, audit,
+    /// rebase, retain. A dead letter also ends the waiting row of its delivery. The offsets that records
+    /// name must be in the log. An event whose id is in the log already is a duplicate. Audit entries get their numbers
+    /// and hashes here, so that the log has neither gaps nor branches.
     /// With [`Batch::refuse_conflicts`], a batch that holds a conflict is refused whole: the receipt names it.
     fn submit(&self, batch: Batch, done: Done);
 
@@ -140,6 +141,12 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     fn audit(&self, before: Option<u64>, items: usize) -> Result<Vec<query::Audited>, Error>;
 
+    /// The same in the order in which they were made, from number `from` on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn audit_from(&self, from: u64, items: usize) -> Result<Vec<query::Audited>, Error>;
+
     /// The offset of the first event accepted at or after `time`; the end of the log if there is none. Where the
     /// clock jumped, one of those that the jump allows.
     ///
@@ -205,17 +212,48 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     fn counts(&self) -> Result<query::Counts, Error>;
 
-    /// All resources made through the API.
+    /// Attempts that match, of events before offset `before`, the newest event first. A page ends with the event that
+    /// reaches `limit`, or after a bounded number of attempts was looked at: it may be empty and not be the last. Of an
+    /// event in it, all attempts that match are in it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn attempts(
+        &self,
+        filter: &query::AttemptFilter,
+        before: Option<Offset>,
+        limit: query::Limit,
+    ) -> Result<query::AttemptPage, Error>;
+
+    /// Documents of `room` with ids after `after`, by id; those that have expired by `now` left out. All their bytes are
+    /// read at once: ask for few where they are large.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn documents(
+        &self,
+        room: batch::Room,
+        after: Option<&str>,
+        items: usize,
+        now: UnixMs,
+    ) -> Result<Vec<batch::Document>, Error>;
+
+    /// The document of `room` with this id, unless it has expired by `now`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn document(
+        &self,
+        room: batch::Room,
+        id: &str,
+        now: UnixMs,
+    ) -> Result<Option<batch::Document>, Error>;
+
+    /// All resources made through the API, deleted ones without a body.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn resources(&self) -> Result<Vec<batch::Resource>, Error>;
-
-    /// All API tokens.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn tokens(&self) -> Result<Vec<batch::Token>, Error>;
 
     /// Writes a consistent copy of the whole store to `path`, which must not exist, while running.
     ///

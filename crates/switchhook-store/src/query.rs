@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use switchhook_core::audit;
 use switchhook_core::delivery::{Attempt, Dead, DeadReason, DeliveryKey, OutcomeKind, Waiting};
 use switchhook_core::event::Event;
-use switchhook_core::id::Offset;
+use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
+
+use crate::batch::AuditEntry;
 
 /// How much one read may return. At least one item is returned if there is any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub struct Limit {
     pub bytes: usize,
 }
 
-/// Offsets that one scan looks at, at most: some tens of milliseconds, so that other reads need not wait long.
+/// Offsets that one scan looks at, and attempts that one page does, at most: some tens of milliseconds, so that other reads need not wait long.
 pub(crate) const SCANNED_MAX: u64 = 10_000;
 
 /// What is left of a [`Limit`] during one read.
@@ -204,5 +207,139 @@ pub struct Audited {
     /// 1, 2, … without gaps.
     pub number: u64,
     /// What was done.
-    pub entry: crate::batch::AuditEntry,
+    pub entry: AuditEntry,
+    /// [`switchhook_core::audit::link`] of the entry before and this one.
+    pub hash: audit::Hash,
 }
+
+impl Audited {
+    /// What `entry` becomes as number `number`, after one whose hash is `before`.
+    pub(crate) fn after(before: &audit::Hash, number: u64, entry: AuditEntry) -> Self {
+        let hash = audit::link(before, &entry.hashed(number));
+        Self {
+            number,
+            entry,
+            hash,
+        }
+    }
+}
+
+impl AuditEntry {
+    /// Itself as it is hashed.
+    #[must_use]
+    pub fn hashed(&self, number: u64) -> audit::Entry<'_> {
+        audit::Entry {
+            number,
+            // What is later than the store can say reads back as that.
+            at: self.at.min(UnixMs::NEVER),
+            actor: &self.actor,
+            action: &self.action,
+            object: &self.object,
+            detail: &self.detail,
+        }
+    }
+}
+
+/// Which attempts to list. Everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttemptFilter {
+    /// Subscription name.
+    pub subscription: Option<String>,
+    /// Endpoint name.
+    pub endpoint: Option<String>,
+    /// Statuses of the answer, both ends included; without it also attempts that had no answer.
+    pub status: Option<(u16, u16)>,
+    /// Made at or after.
+    pub since: Option<UnixMs>,
+    /// Made before.
+    pub until: Option<UnixMs>,
+}
+
+impl AttemptFilter {
+    /// Whether an attempt with these is meant.
+    pub(crate) fn matches(&self, attempt: &Attempt) -> bool {
+        holds(self.subscription.as_deref(), &attempt.key.subscription)
+            && holds(self.endpoint.as_deref(), &attempt.endpoint)
+            && self.has(attempt.outcome, attempt.at)
+    }
+
+    /// Whether result and time are meant.
+    pub(crate) fn has(&self, outcome: OutcomeKind, at: UnixMs) -> bool {
+        let is_status = self.status.is_none_or(|(low, high)| match outcome {
+            OutcomeKind::Status(status) => (low..=high).contains(&status),
+            OutcomeKind::Failed(_) => false,
+        });
+        is_status && within(at, self.since, self.until)
+    }
+}
+
+/// One page of attempts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttemptPage {
+    /// The newest first, each with the id of its event.
+    pub attempts: Vec<(Attempt, EventId)>,
+    /// Where the next page goes on; `None` at the end of the log.
+    pub next: Option<Offset>,
+}
+
+/// A page of attempts that is being filled, event by event, the newest first: the same in every engine.
+#[derive(Debug)]
+pub(crate) struct AttemptWalk {
+    limit: Limit,
+    page: AttemptPage,
+    bytes: usize,
+    /// Attempts looked at.
+    looked: u64,
+    /// The event looked at last.
+    at: Option<Offset>,
+}
+
+impl AttemptWalk {
+    pub(crate) const fn new(limit: Limit) -> Self {
+        Self {
+            limit,
+            page: AttemptPage {
+                attempts: Vec::new(),
+                next: None,
+            },
+            bytes: 0,
+            looked: 0,
+            at: None,
+        }
+    }
+
+    /// Comes to an attempt of the event at `offset`, and says whether the page ends before it.
+    pub(crate) fn ends_before(&mut self, offset: Offset) -> bool {
+        let is_full = self.page.attempts.len() >= self.limit.items.max(1)
+            || (self.bytes >= self.limit.bytes && self.bytes > 0)
+            || self.looked >= SCANNED_MAX;
+        if let Some(at) = self.at.filter(|at| *at != offset && is_full) {
+            self.page.next = Some(at);
+            return true;
+        }
+        self.at = Some(offset);
+        self.looked += 1;
+        false
+    }
+
+    /// Takes an attempt that matches.
+    pub(crate) fn take(&mut self, attempt: Attempt, event: EventId) {
+        let detail = attempt.detail.as_ref().map_or(0, |detail| detail.len());
+        self.bytes = self.bytes.saturating_add(ATTEMPT_BYTES + detail);
+        self.page.attempts.push((attempt, event));
+    }
+
+    /// The page: the newest attempt first, and of two at one time the one of the later event.
+    pub(crate) fn page(mut self) -> AttemptPage {
+        self.page.attempts.sort_by(|(a, _), (b, _)| {
+            let newest = (b.at, b.key.offset).cmp(&(a.at, a.key.offset));
+            let of_event = || a.key.subscription.cmp(&b.key.subscription);
+            let last = || (b.chain, b.n).cmp(&(a.chain, a.n));
+            newest.then_with(of_event).then_with(last)
+        });
+        self.page
+    }
+}
+
+/// What an attempt weighs beside its text, roughly, in bytes.
+const ATTEMPT_BYTES: usize = 160;

@@ -4,6 +4,7 @@
 //! changes its meaning. Detail says what is wrong with this request, the value and the limit; the hint says
 //! what to do. Neither ever holds a secret, a body of the sender or an inner error of ours.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use switchhook_core::verify::VerifyError;
 
@@ -16,7 +17,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 pub const TYPE_PREFIX: &str = "urn:switchhook:problem:";
 
 /// A refusal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Body {
     /// [`TYPE_PREFIX`] and the slug.
@@ -42,7 +43,7 @@ pub struct Body {
 }
 
 /// One fault in a body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldError {
     /// JSON pointer to the faulty value.
@@ -143,6 +144,20 @@ kinds! {
     Conflict = "conflict", 409, "the current state does not allow this";
     /// `If-Match` names an older version.
     PreconditionFailed = "precondition-failed", 412, "the resource has changed";
+    /// The token is good, and does not allow this.
+    Forbidden = "forbidden", 403, "the token does not allow this";
+    /// A change must say which version it is meant for.
+    PreconditionRequired = "precondition-required", 428, "the change must name the version it is meant for";
+    /// The body names a version that is not the current one.
+    VersionConflict = "version-conflict", 409, "the resource has another version";
+    /// More requests than the token may send.
+    TooManyRequests = "too-many-requests", 429, "the token sends too many requests";
+    /// One idempotency key, two requests.
+    IdempotencyMismatch = "idempotency-mismatch", 422, "the idempotency key was used for another request";
+    /// The first request with this idempotency key is still under way.
+    IdempotencyBusy = "idempotency-busy", 409, "a request with this idempotency key is under way";
+    /// `Host` or `Origin` is not one of this gateway.
+    HostRefused = "host-refused", 421, "the request was meant for another host";
     /// The endpoint cannot be reached or is refused by the address guard.
     EndpointUnreachable = "endpoint-unreachable", 502, "the endpoint could not be reached";
     /// A fault of ours; the log has the detail under the same request id.
@@ -167,7 +182,7 @@ impl Kind {
     )]
     pub const fn retry_after_s(self) -> Option<u32> {
         match self {
-            Self::Overloaded => Some(1),
+            Self::Overloaded | Self::IdempotencyBusy => Some(1),
             Self::ShuttingDown | Self::SecretUnavailable => Some(5),
             Self::StoreFull | Self::StoreFailed => Some(30),
             _ => None,
@@ -317,9 +332,10 @@ mod tests {
     #[test]
     fn only_an_answer_that_asks_to_come_back_says_when() {
         for kind in Kind::ALL {
+            // How long a token must wait is known only where it is counted.
             assert_eq!(
                 kind.retry_after_s().is_some(),
-                kind.status() == 503,
+                kind.status() == 503 || *kind == Kind::IdempotencyBusy,
                 "{kind:?}"
             );
         }

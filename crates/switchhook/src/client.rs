@@ -1,6 +1,6 @@
 //! The client of a running gateway's `/v1` API.
 //!
-//! It speaks HTTP/1.1 to the admin listener, sends the bearer token, and turns every answer that is not
+//! It speaks HTTP/1.1 to the admin listener, with TLS where the address says `https`, sends the bearer token, and turns every answer that is not
 //! a success into an [`Error`] with the problem body in it. It decides nothing: which failure ends the
 //! process how is in [`Error`]'s conversion to a [`Failure`].
 //! Bounds: [`ANSWER_BYTES_MAX`] for an answer that is read whole, [`LINE_BYTES_MAX`] for a line of a
@@ -9,10 +9,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MATCH, IF_NONE_MATCH, USER_AGENT,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
@@ -31,18 +34,23 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest line of a stream: the largest body (5 MB) in base64 with room for its attempts.
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Most pages of one list: each is a piece of the log of thousands of events.
+const PAGES_MAX: usize = 10_000;
 
 /// How long the head of an answer may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Under which a gateway keeps its answer to a change.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// A gateway, as seen through its API.
 pub(crate) struct Client {
-    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: Url,
     bearer: Option<HeaderValue>,
     patience: Duration,
+    /// The idempotency key of every request.
+    key: Option<HeaderValue>,
 }
 
 /// Why there is no answer to work with.
@@ -159,11 +167,11 @@ impl From<Error> for Failure {
 }
 
 impl Client {
-    /// A client of the gateway at `server`.
+    /// A client of the gateway at `server`, which is whom it says if `trust` says so.
     ///
     /// # Errors
-    /// When `server` is no plain HTTP address, or the token cannot stand in a header.
-    pub(crate) fn new(server: &str, token: Option<&str>) -> Result<Self, Error> {
+    /// When `server` is no HTTP address, there is nobody to trust, or the token cannot stand in a header.
+    pub(crate) fn new(server: &str, token: Option<&str>, trust: &Trust) -> Result<Self, Error> {
         let wrong = |what: String| Error::Address {
             url: server.to_owned(),
             what,
@@ -177,8 +185,13 @@ impl Client {
                 what: "credentials do not belong into an address".to_owned(),
             });
         }
-        if base.scheme() != "http" || base.host().is_none() {
-            return Err(wrong("only http:// is spoken".to_owned()));
+        let is_secure = match base.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(wrong("only http:// and https:// are spoken".to_owned())),
+        };
+        if base.host().is_none() {
+            return Err(wrong("it names no host".to_owned()));
         }
         let bearer = token
             .map(|token| HeaderValue::try_from(format!("Bearer {token}")))
@@ -188,15 +201,14 @@ impl Client {
         if let Some(bearer) = &mut bearer {
             bearer.set_sensitive(true);
         }
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
-        connector.set_nodelay(true);
+        let connector = trust::connector(trust, is_secure).map_err(wrong)?;
         let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self {
             http,
             base,
             bearer,
             patience: PATIENCE,
+            key: None,
         })
     }
 
@@ -208,7 +220,8 @@ impl Client {
 
     /// The status that `path` answers with, whatever it is.
     pub(crate) async fn status(&self, path: &[&str]) -> Result<u16, Error> {
-        match self.answer(Method::GET, self.url(path), None, "*/*").await {
+        let asked = self.answer(Method::GET, self.url(path), None, "*/*", None);
+        match asked.await {
             Ok(answer) => Ok(answer.status().as_u16()),
             Err(error) => error.status().ok_or(error),
         }
@@ -236,28 +249,8 @@ impl Client {
         path: &[&str],
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        self.send_with(method, path, &(), body).await
-    }
-
-    /// Sends `body` to `path` with the members of `query` that are set.
-    pub(crate) async fn send_with<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &[&str],
-        query: &impl Serialize,
-        body: &impl Serialize,
-    ) -> Result<T, Error> {
         let body = serde_json::to_vec(body).unwrap_or_default();
-        let url = with_query(self.url(path), query);
-        self.call(method, url, Some(body)).await
-    }
-
-    /// Deletes what `path` names, with the members of `query` that are set.
-    pub(crate) async fn delete(&self, path: &[&str], query: &impl Serialize) -> Result<(), Error> {
-        let url = with_query(self.url(path), query);
-        self.answer(Method::DELETE, url, None, "application/json")
-            .await
-            .map(drop)
+        self.call(method, self.url(path), Some(body)).await
     }
 
     /// All entities of a list, page after page, at most `limit`.
@@ -269,12 +262,12 @@ impl Client {
     ) -> Result<Vec<T>, Error> {
         let mut url = with_query(self.url(path), query);
         let mut entities = Vec::new();
-        loop {
+        for _ in 0..PAGES_MAX {
             let page: switchhook_wire::api::Page<T> =
                 self.call(Method::GET, url.clone(), None).await?;
-            let empty = page.entities.is_empty();
             entities.extend(page.entities);
-            let next = page.next_uri.filter(|_| entities.len() < limit && !empty);
+            // A page may be empty and not be the last: the gateway looks at so much of its log and no more at once.
+            let next = page.next_uri.filter(|_| entities.len() < limit);
             match next.and_then(|uri| self.base.join(&uri).ok()) {
                 Some(next) if next.origin() == self.base.origin() => url = next,
                 _ => break,
@@ -292,7 +285,8 @@ impl Client {
         accept: &'static str,
     ) -> Result<Lines, Error> {
         let url = with_query(self.url(path), query);
-        let answer = self.answer(Method::GET, url.clone(), None, accept).await?;
+        let asked = self.answer(Method::GET, url.clone(), None, accept, None);
+        let answer = asked.await?;
         Ok(Lines {
             body: answer.into_body(),
             pending: Vec::new(),
@@ -316,15 +310,9 @@ impl Client {
         body: Option<Vec<u8>>,
     ) -> Result<T, Error> {
         let answer = self
-            .answer(method, url.clone(), body, "application/json")
+            .answer(method, url.clone(), body, "application/json", None)
             .await?;
-        let status = answer.status();
-        let bytes = read(answer, &url).await?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::Foreign {
-            url,
-            status,
-            what: error.to_string(),
-        })
+        value(answer, url).await
     }
 
     async fn answer(
@@ -333,6 +321,7 @@ impl Client {
         url: Url,
         body: Option<Vec<u8>>,
         accept: &'static str,
+        meant_for: Option<Version>,
     ) -> Result<Response<Incoming>, Error> {
         let unreachable = |what: String| broken(&url, what);
         let mut request = Request::builder()
@@ -343,6 +332,14 @@ impl Client {
                 USER_AGENT,
                 concat!("switchhook/", env!("CARGO_PKG_VERSION")),
             );
+        request = match meant_for {
+            Some(Version::Tagged(etag)) => request.header(IF_MATCH, etag),
+            Some(Version::Absent) => request.header(IF_NONE_MATCH, "*"),
+            None => request,
+        };
+        if let Some(key) = &self.key {
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -385,6 +382,17 @@ fn with_query(mut url: Url, query: &impl Serialize) -> Url {
         url.query_pairs_mut().append_pair(name, &text);
     }
     url
+}
+
+/// The value that a successful answer carries.
+async fn value<T: DeserializeOwned>(answer: Response<Incoming>, url: Url) -> Result<T, Error> {
+    let status = answer.status();
+    let bytes = read(answer, &url).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Foreign {
+        url,
+        status,
+        what: error.to_string(),
+    })
 }
 
 async fn read(answer: Response<Incoming>, url: &Url) -> Result<Bytes, Error> {
@@ -461,6 +469,12 @@ fn take_line(pending: &mut Vec<u8>, ended: bool) -> Option<String> {
     let text = String::from_utf8_lossy(&line);
     Some(text.trim_end_matches(['\n', '\r']).to_owned())
 }
+
+mod change;
+mod trust;
+
+pub(crate) use change::Version;
+pub(crate) use trust::Trust;
 
 #[cfg(test)]
 mod tests;

@@ -5,14 +5,16 @@
 //! file that `--token-file` names, never from the command line, which every process can see.
 //! Bounds: [`TEXT_BYTES_MAX`] for a file or standard input, [`TOKEN_BYTES_MAX`] for a token file.
 
-use std::fs::File;
+use std::fs;
 use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use switchhook_core::time::UnixMs;
+use switchhook_server::reload::ConfigFile;
 use switchhook_wire::api::time;
-use switchhook_wire::config::{Config, load_toml, render_all};
+use switchhook_wire::config::{Config, Loaded, load_toml, render_all};
 use switchhook_wire::duration;
 
 use crate::exit::{Code, Failure};
@@ -78,7 +80,7 @@ pub(crate) fn piped() -> Result<Option<String>, Failure> {
 
 fn read(path: &Path, bytes_max: u64) -> Result<String, Failure> {
     let shown = path.display().to_string();
-    let file = File::open(path).map_err(|error| unreadable(&shown, &error))?;
+    let file = fs::File::open(path).map_err(|error| unreadable(&shown, &error))?;
     take(file, bytes_max, &shown)
 }
 
@@ -113,27 +115,119 @@ pub(crate) fn file(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| Some(PathBuf::from(FILE_DEFAULT)).filter(|path| path.is_file()))
 }
 
+/// Writes a file that must not exist.
+pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let opened = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path);
+    let written = opened.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+    written.map_err(|error| {
+        let code = if error.kind() == io::ErrorKind::AlreadyExists {
+            Code::Conflict
+        } else {
+            Code::Unexpected
+        };
+        Failure::new(
+            code,
+            format!("{} cannot be written: {error}", path.display()),
+        )
+    })
+}
+
+/// A configuration file that can be read again: the one that was named, or the default one whenever it is there.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    named: Option<PathBuf>,
+}
+
+/// What changes when a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl File {
+    /// The file at `named`, or the default one.
+    pub(crate) const fn new(named: Option<PathBuf>) -> Self {
+        Self { named }
+    }
+
+    /// Whether it is no file at all.
+    pub(crate) fn is_stdin(&self) -> bool {
+        self.named
+            .as_deref()
+            .is_some_and(|path| path.as_os_str() == "-")
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        file(self.named.clone())
+    }
+
+    /// What changes when it is written; `None` while it is not there.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let found = fs::metadata(self.path()?).ok()?;
+        Some(Stamp {
+            inode: found.ino(),
+            bytes: found.len(),
+            modified: found.modified().ok(),
+        })
+    }
+
+    /// Its text; empty where no file is named and the default one is not there.
+    pub(crate) fn text(&self) -> Result<String, Failure> {
+        self.path()
+            .map_or_else(|| Ok(String::new()), |path| text(&path))
+    }
+
+    /// The configuration that `text` is. Warnings are said; errors end the command.
+    pub(crate) fn load(&self, text: &str, output: Output) -> Result<Config, Failure> {
+        let loaded = self.check(text);
+        if !loaded.problems.is_empty() {
+            output.must_say(&render_all(&loaded.problems));
+        }
+        loaded.config.ok_or_else(|| {
+            Failure::new(Code::Invalid, format!("{} cannot be used", self.name()))
+                .hint("mend what is named above, then run `switchhook check`")
+        })
+    }
+}
+
+impl ConfigFile for File {
+    fn name(&self) -> String {
+        let path = self.path();
+        path.map_or_else(
+            || FILE_DEFAULT.to_owned(),
+            |path| path.display().to_string(),
+        )
+    }
+
+    fn read(&self) -> Result<String, String> {
+        self.text().map_err(|failure| failure.message)
+    }
+
+    fn check(&self, text: &str) -> Loaded {
+        let mut loaded = load_toml(text, &self.name(), &variable);
+        if let Some(config) = &mut loaded.config {
+            let path = self.path();
+            let directory = path
+                .as_deref()
+                .and_then(Path::parent)
+                .unwrap_or(Path::new(""));
+            config.resolve_paths(directory);
+        }
+        loaded
+    }
+}
+
 /// The configuration in `named`, in the default file, or with every default.
 ///
 /// Paths in it are taken relative to the file. Warnings are said; errors end the command.
 pub(crate) fn load(named: Option<PathBuf>, output: Output) -> Result<Config, Failure> {
-    let (text, shown, directory) = match file(named) {
-        Some(path) => {
-            let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
-            (text(&path)?, path.display().to_string(), directory)
-        }
-        None => (String::new(), FILE_DEFAULT.to_owned(), PathBuf::new()),
-    };
-    let loaded = load_toml(&text, &shown, &variable);
-    if !loaded.problems.is_empty() {
-        output.must_say(&render_all(&loaded.problems));
-    }
-    let mut config = loaded.config.ok_or_else(|| {
-        Failure::new(Code::Invalid, format!("{shown} cannot be used"))
-            .hint("mend what is named above, then run `switchhook check`")
-    })?;
-    config.resolve_paths(&directory);
-    Ok(config)
+    let file = File::new(named);
+    file.load(&file.text()?, output)
 }
 
 /// A time as the API wants it, from a time or a span before now.

@@ -29,6 +29,8 @@ pub(crate) enum Code {
     Unavailable = 7,
     /// A bulk action worked for a part.
     Partial = 8,
+    /// Something differs, for who asked to be told by the code: `--detailed-exitcode`.
+    Differs = 10,
     /// The store failed (`EX_IOERR` of sysexits). A restart reads what is really on disk.
     Store = 74,
     /// Ctrl-C, after the drain.

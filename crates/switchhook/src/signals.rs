@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: both mean "end in order". A second one means "end at once".
+//! Ctrl-C and SIGTERM: both mean "end in order". A second one means "end at once". SIGHUP means "read the file again".
 
 use tokio::signal::unix::{self, SignalKind};
 
@@ -67,5 +67,28 @@ impl Signals {
             _ = self.next() => Err(Failure::new(Code::Interrupted, "ended at once, without waiting for requests under way")
                 .hint("nothing that was acknowledged is lost; what was under way is sent again after the next start")),
         }
+    }
+}
+
+/// SIGHUP: the configuration file is to be read again.
+#[derive(Debug)]
+pub(crate) struct Hangups(unix::Signal);
+
+impl Hangups {
+    /// Listens. From now on a hangup does not end the process.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listened = unix::signal(SignalKind::hangup());
+        listened
+            .map(Self)
+            .map_err(|error| Failure::unexpected("signals cannot be caught", error))
+    }
+
+    /// The next one. Several that come while nobody waits are one.
+    pub(crate) async fn next(&mut self) {
+        // It never ends: `None` would mean that the runtime is gone.
+        let _ended = self.0.recv().await;
     }
 }

@@ -93,7 +93,9 @@ pub(super) struct Lane {
     open: BTreeMap<Offset, Whereabouts>,
     /// As last recorded.
     committed: Offset,
-    /// Recorded before a restart, at or after the cursor: to be passed over.
+    /// Recorded before a restart, at or after the cursor: to be passed over. Let go of at `recovered_at`.
+    recorded: Arc<BTreeSet<Offset>>,
+    /// Taken before it was retired, and not to be taken again.
     settled: BTreeSet<Offset>,
     /// Nothing from here on was recorded before the restart.
     recovered_at: Offset,
@@ -138,7 +140,8 @@ impl Lane {
             position: known.cursor,
             open: BTreeMap::new(),
             committed: known.cursor,
-            settled: known.settled.clone(),
+            recorded: known.settled.clone(),
+            settled: BTreeSet::new(),
             fresh: VecDeque::new(),
             rows: rows::Rows::default(),
             due_turn: false,
@@ -201,6 +204,11 @@ impl Lane {
         self.paused
     }
 
+    /// Whether the configuration wants anything sent.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.definition.subscription.enabled
+    }
+
     pub(super) const fn pause(&mut self, paused: bool) {
         self.paused = paused;
     }
@@ -244,8 +252,8 @@ impl Lane {
         self.member.clone().unwrap_or_else(|| "".into())
     }
 
-    const fn is_still(&self) -> bool {
-        self.retired || self.paused
+    fn is_still(&self) -> bool {
+        self.retired || self.paused || !self.is_enabled()
     }
 
     pub(super) fn wants_log(&self, end: Offset) -> bool {
@@ -299,12 +307,17 @@ impl Lane {
         taken.moved = !events.is_empty() || self.position > from;
         for event in events {
             self.position = event.offset.next();
-            if !self.settled.remove(&event.offset) && self.is_ours(event) {
+            let was_taken =
+                self.settled.remove(&event.offset) || self.recorded.contains(&event.offset);
+            if !was_taken && self.is_ours(event) {
                 self.take_event(event, &mut taken);
             }
         }
-        if self.keys.is_recovering() && self.position >= self.recovered_at {
-            taken.released = self.resume(batch, now);
+        if self.position >= self.recovered_at {
+            self.recorded = Arc::default();
+            if self.keys.is_recovering() {
+                taken.released = self.resume(batch, now);
+            }
         }
         // Those that wait behind others must not take all the room from those that could go.
         let orders_keys = self.definition.subscription.order == Order::Key;
@@ -366,28 +379,6 @@ impl Lane {
             subscription: self.name().clone(),
             offset,
         }
-    }
-
-    /// The row of a delivery that waits behind another one.
-    fn order_row(&self, pending: &Pending) -> Waiting {
-        let key = self.key_of(pending.event.offset);
-        let (never, place) = (UnixMs::NEVER, pending.place);
-        pending
-            .standing
-            .waiting(key, place, never, 0, WaitReason::Order)
-    }
-
-    /// Deliveries that were in memory get rows behind another one, with `batch`.
-    fn hold_all(&mut self, behind: Vec<Pending>, batch: u64) -> Vec<Waiting> {
-        for pending in &behind {
-            let offset = pending.event.offset;
-            if pending.row.is_none() {
-                self.open.remove(&offset);
-            } else {
-                self.rows.release_after(batch, offset, None);
-            }
-        }
-        behind.iter().map(|p| self.order_row(p)).collect()
     }
 
     /// Which rows to skip and how many to read, if some may be due and there is room for them.

@@ -169,8 +169,9 @@ pub struct Recovered {
     pub cursor: Offset,
     /// The member it was assigned to.
     pub member: Option<Arc<str>>,
-    /// Offsets from there on that have an attempt, a row or a dead letter, in this partition or another.
-    pub settled: BTreeSet<Offset>,
+    /// Offsets from there on that have an attempt, a row or a dead letter, in this partition or another. Shared by
+    /// partitions with one cursor: after a change of layout there may be as many as the log is long.
+    pub settled: Arc<BTreeSet<Offset>>,
     /// What keeps its keys from going on.
     pub keys: BTreeMap<KeyHash, KeyRows>,
 }
@@ -233,6 +234,8 @@ pub struct Engine {
     changed_hands: BTreeSet<LaneId>,
     /// When partitions are assigned again, if that is planned.
     assign_at: Option<UnixMs>,
+    /// Subscriptions of which a member of the group is on trial and has nothing to send.
+    idle_trials: BTreeSet<Arc<str>>,
     cursor_flush_at: UnixMs,
     /// The offset that the next event will get.
     end: Offset,
@@ -270,6 +273,7 @@ impl Engine {
             moved: BTreeSet::new(),
             changed_hands: BTreeSet::new(),
             assign_at: None,
+            idle_trials: BTreeSet::new(),
             cursor_flush_at: UnixMs(0),
             end,
             batch: 0,
@@ -341,6 +345,10 @@ impl Engine {
             return;
         };
         let rows = if self.draining { Vec::new() } else { rows };
+        if !self.draining && next_due.is_none_or(|at| at > self.now) {
+            let freed = lane.free(self.batch, self.now);
+            self.records.released.extend(freed);
+        }
         let held = lane.take_due(rows, next_due, self.batch, self.now);
         lane.release(self.committed);
         self.uncommitted = self.uncommitted.saturating_add(held.len());

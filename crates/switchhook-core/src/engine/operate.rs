@@ -32,6 +32,8 @@ pub struct LaneNow {
     pub keys: usize,
     /// A person stopped it.
     pub paused: bool,
+    /// What the configuration says. Anything is sent only where this is so and nobody has stopped it.
+    pub enabled: bool,
 }
 
 impl Engine {
@@ -140,6 +142,7 @@ impl Engine {
             done: lane.done,
             keys: lane.keys(),
             paused: lane.is_paused(),
+            enabled: lane.is_enabled(),
         })
     }
 

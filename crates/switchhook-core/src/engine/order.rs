@@ -28,6 +28,9 @@ use super::lane::Pending;
 pub(super) const QUEUE_MAX: usize = 32;
 /// Most held rows of one key that come back at a time: with [`super::DUE_MAX`] rows in memory, eight keys go on at once.
 pub(super) const RELEASE_MAX: u32 = 16;
+/// Most held rows that come back at a time where there is no order any more: a commit of a few milliseconds, and many
+/// reads' worth of work. A million at once would keep the disk from everybody else for seconds.
+pub(super) const FREED_MAX: u32 = 1_024;
 
 /// What becomes of a delivery that has come to its key.
 #[derive(Debug)]
@@ -88,7 +91,8 @@ pub(super) struct Keys {
     /// Deliveries in queues that have no row, and that have one.
     queued_fresh: usize,
     queued_rows: usize,
-    unordered_rows: bool,
+    /// Rows that were held when the order was another one, and are to come back now that it is none.
+    unordered_rows: u64,
     /// After a restart: the log is not read again yet up to where the process died. An event that waited in memory
     /// without a row must get one before a later one of its key is released.
     recovering: bool,
@@ -106,7 +110,11 @@ impl Keys {
             keys: keys.map(|(hash, rows)| (*hash, key(rows))).collect(),
             queued_fresh: 0,
             queued_rows: 0,
-            unordered_rows: order == Order::None && known.values().any(|rows| rows.held > 0),
+            unordered_rows: known
+                .values()
+                .filter(|_| order == Order::None)
+                .map(|rows| u64::from(rows.held))
+                .sum(),
             recovering: recovering && order == Order::Key,
         }
     }
@@ -131,9 +139,12 @@ impl Keys {
             .collect()
     }
 
-    /// Whether rows were held when the order was another one: now it is none. Says so once.
-    pub(super) const fn take_unordered_rows(&mut self) -> bool {
-        std::mem::replace(&mut self.unordered_rows, false)
+    /// How many of the rows that were held when the order was another one come back now: a step of at most [`FREED_MAX`],
+    /// or none any more.
+    pub(super) fn free_unordered_rows(&mut self) -> Option<u32> {
+        let step = self.unordered_rows.min(u64::from(FREED_MAX));
+        self.unordered_rows = self.unordered_rows.saturating_sub(step);
+        u32::try_from(step).ok().filter(|step| *step > 0)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -43,6 +43,7 @@ impl Engine {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.runnable = false;
         }
+        self.offer_to_trial(id, now);
         loop {
             if self.draining {
                 return;

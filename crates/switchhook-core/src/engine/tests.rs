@@ -1,6 +1,7 @@
 //! The engine against a store that is two maps, driven by hand: one rule of dispatch per test.
 
 mod change;
+mod enabled;
 mod group;
 mod keys;
 
@@ -225,6 +226,7 @@ impl Bench {
                 held.take(release.items as usize)
                     .for_each(|row| row.due_at = release.due_at);
             }
+            self.all.released.extend(records.released);
             self.all.attempts.extend(records.attempts);
             self.all.breakers.extend(records.breakers);
             self.all.dead.extend(records.dead);
@@ -546,7 +548,7 @@ fn a_restart_sends_again_only_what_was_not_recorded() {
     let settled = BTreeSet::from([Offset(2), Offset(3)]);
     let known = known(Recovered {
         cursor: Offset(1),
-        settled,
+        settled: settled.into(),
         ..Recovered::default()
     });
     bench.engine = Engine::new(&plan, &known, Offset(5), bench.now);

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::net::Ipv4Addr;
 
 fn nets(texts: &[&str]) -> Vec<IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -82,6 +83,26 @@ const REFUSED: &[&str] = &[
     "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     "fec0::",
     "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    "192.31.196.0",
+    "192.31.196.255",
+    "192.52.193.0",
+    "192.52.193.255",
+    "192.175.48.0",
+    "192.175.48.255",
+    "2620:4f:8000::",
+    "2620:4f:8000:ffff:ffff:ffff:ffff:ffff",
+    "100:0:0:1::",
+    "100:0:0:1:ffff:ffff:ffff:ffff",
+    "100:0:0:2::",
+    "200::1",
+    "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    "4000::",
+    "64:ff9b:0:1::808:808",
+    "65::",
+    "::8.8.8.8",
+    "::ffff:0:8.8.8.8",
+    "2606:4700::5efe:10.0.0.1",
+    "2606:4700::200:5efe:127.0.0.1",
 ];
 
 /// What no list can permit.
@@ -139,12 +160,21 @@ const PUBLIC: &[&str] = &[
     "2001:4860:4860::8888",
     "2003::",
     "2606:4700:4700::1111",
+    "192.31.195.255",
+    "192.31.197.0",
+    "192.52.192.255",
+    "192.52.194.0",
+    "192.175.47.255",
+    "192.175.49.0",
+    "2000::",
+    "2620:4f:7fff:ffff:ffff:ffff:ffff:ffff",
+    "2620:4f:8001::",
     "3ffe::1",
     "3fff:1000::",
+    "3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    "2606:4700::5efe:808:808",
     "::ffff:8.8.8.8",
     "64:ff9b::8.8.8.8",
-    "::ffff:0:8.8.8.8",
-    "::8.8.8.8",
 ];
 
 #[test]
@@ -155,7 +185,7 @@ fn every_special_address_is_refused_unless_its_range_is_listed() {
             "{text}"
         );
         assert!(
-            address(text, &["8.8.8.0/24", "2606::/16"]).is_err(),
+            address(text, &["9.9.9.0/24", "2607::/16"]).is_err(),
             "{text}"
         );
         assert_eq!(address(text, &["0.0.0.0/0", "::/0"]), Ok(()), "{text}");
@@ -234,7 +264,8 @@ fn a_url_is_judged_by_scheme_port_user_fragment_and_literal_address() {
         ("https://example.com:8443/", &[], Ok(())),
         ("https://example.com:1024/", &[], Ok(())),
         ("https://example.com:65535/", &[], Ok(())),
-        ("https://localhost/", &[], Ok(())),
+        ("https://localhost/", LOCAL, Ok(())),
+        ("https://localhost.example.com/", &[], Ok(())),
         ("https://8.8.8.8/", &[], Ok(())),
         ("https://example.com:1023/", LOCAL, Err(Blocked::Port(1023))),
         ("https://example.com:22/", &[], Err(Blocked::Port(22))),
@@ -305,8 +336,12 @@ proptest! {
     fn every_spelling_of_an_ipv4_address_is_judged_alike(bits in any::<u32>(), private in any::<bool>()) {
         let v4 = Ipv4Addr::from_bits(if private { bits & 0x00ff_ffff | 0x0a00_0000 } else { bits });
         let plain = check_address(v4.into(), &[]).is_ok();
-        for text in [format!("::ffff:{v4}"), format!("64:ff9b::{v4}"), format!("::ffff:0:{v4}")] {
+        let carriers = ["::ffff:", "64:ff9b::", "2606:4700::5efe:", "2606:4700::200:5efe:"];
+        for text in carriers.map(|carrier| format!("{carrier}{v4}")) {
             prop_assert_eq!(address(&text, &[]).is_ok(), plain, "{}", text);
+        }
+        for text in ["::ffff:0:", "::"].map(|carrier| format!("{carrier}{v4}")) {
+            prop_assert!(address(&text, &[]).is_err(), "{}", text);
         }
     }
 }

@@ -24,6 +24,12 @@ impl Lookup for Fixed {
             }),
         }
     }
+
+    /// What a name with `-before` stands for.
+    fn previous(&self, name: &str) -> Option<Secret> {
+        let bytes = self.0.get(&*format!("{name}-before"))?;
+        Some(Secret::new(bytes.to_vec()))
+    }
 }
 
 fn lookup() -> Fixed {
@@ -42,6 +48,12 @@ fn lookup() -> Fixed {
             b"whsk_rdS7gQN4W6+axTQljoqvZfXxrbXvXz3xm7gKuYnE1kt9TQ5/YVOmm2JCtSKrvuaF/aRCD4g0sQjDva42nvVJ+w==",
         ),
         ("short", b"whsk_AAAA"),
+        ("rotated", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("rotated-before", b"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
+        ("mended", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("mended-before", b"whsec_!!"),
+        ("rotated-pair", b"whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        ("rotated-pair-before", b"whsk_rdS7gQN4W6+axTQljoqvZfXxrbXvXz3xm7gKuYnE1ks="),
     ]))
 }
 
@@ -236,4 +248,36 @@ proptest! {
             prop_assert!(verify(&rule, &signed, &changed, &lookup(), now).is_err());
         }
     }
+}
+
+#[test]
+fn a_secret_that_the_gateway_rotates_signs_as_two_named_ones_would() {
+    for (scheme, one, two) in [
+        (Scheme::StandardV1, "rotated", ["new", "old"]),
+        (genesys(), "rotated", ["new", "old"]),
+    ] {
+        let by_itself = sign(&[signer(&scheme, &[one])]).unwrap();
+        assert_eq!(by_itself, sign(&[signer(&scheme, &two)]).unwrap());
+    }
+    let pair = sign(&[signer(&Scheme::StandardV1a, &["rotated-pair"])]).unwrap();
+    let list = pair["webhook-signature"].to_str().unwrap();
+    let before = sign(&[signer(&Scheme::StandardV1a, &["seed"])]).unwrap();
+    let before = before["webhook-signature"].to_str().unwrap();
+    assert!(list.ends_with(&format!(" {before}")), "{list}");
+    assert_eq!(list.split(' ').count(), 2);
+}
+
+#[test]
+fn the_seeds_two_headers_have_the_two_newest_of_three() {
+    let three = sign(&[signer(&genesys(), &["rotated", "text"])]).unwrap();
+    assert_eq!(three, sign(&[signer(&genesys(), &["new", "old"])]).unwrap());
+}
+
+#[test]
+fn a_value_before_that_is_no_key_does_not_hinder_the_new_one() {
+    let mended = sign(&[signer(&Scheme::StandardV1, &["mended"])]).unwrap();
+    assert_eq!(
+        mended,
+        sign(&[signer(&Scheme::StandardV1, &["new"])]).unwrap()
+    );
 }

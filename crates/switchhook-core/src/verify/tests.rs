@@ -20,6 +20,12 @@ impl Lookup for Fixed {
             }),
         }
     }
+
+    /// What a name with `-before` stands for.
+    fn previous(&self, name: &str) -> Option<Secret> {
+        let bytes = self.0.get(&*format!("{name}-before"))?;
+        Some(Secret::new(bytes.to_vec()))
+    }
 }
 
 fn lookup() -> Fixed {
@@ -28,6 +34,12 @@ fn lookup() -> Fixed {
         ("new", b"the new secret"),
         ("std", WHSEC.as_bytes()),
         ("empty", b""),
+        ("rotated", b"the new secret"),
+        ("rotated-before", b"the old secret"),
+        ("once-empty", b"the new secret"),
+        ("once-empty-before", b""),
+        ("once-bad", WHSEC.as_bytes()),
+        ("once-bad-before", b"whsec_!!"),
         ("bad", b"whsec_!!"),
     ]))
 }
@@ -438,4 +450,43 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn while_a_secret_rotates_its_value_before_proves_as_well() {
+    let hmac = |names: &[&str]| hmac(Encoding::Hex, "", names);
+    let check = |by: &Verify, rule: &Verify| {
+        let proof = prove(by, "id", BODY, &lookup(), NOW).unwrap();
+        verify(rule, &HeaderMap::from_iter(proof), BODY, &lookup(), NOW)
+    };
+    let rotated = hmac(&["rotated"]);
+    for by in ["old", "new", "rotated"] {
+        assert_eq!(check(&hmac(&[by]), &rotated), Ok(()), "{by}");
+    }
+    // We prove ourselves with the current one.
+    assert_eq!(check(&rotated, &hmac(&["new"])), Ok(()));
+    assert_eq!(check(&hmac(&["std"]), &rotated), Err(VerifyError::Mismatch));
+    let token = |names: &[&str]| token("x-token", "", names);
+    assert_eq!(check(&token(&["old"]), &token(&["rotated"])), Ok(()));
+}
+
+#[test]
+fn a_value_before_that_is_empty_or_no_key_proves_nothing_and_hinders_nothing() {
+    let sent = HeaderMap::from_iter([(
+        HeaderName::from_static("x-token"),
+        HeaderValue::from_static(""),
+    )]);
+    let token = |names: &[&str]| token("x-token", "", names);
+    assert_eq!(
+        verify(&token(&["once-empty"]), &sent, BODY, &lookup(), NOW),
+        Err(VerifyError::Mismatch)
+    );
+    let rule = standard(&["once-bad"]);
+    let proof = prove(&standard(&["std"]), "id", BODY, &lookup(), NOW).unwrap();
+    let proof = HeaderMap::from_iter(proof);
+    assert_eq!(verify(&rule, &proof, BODY, &lookup(), NOW), Ok(()));
+    assert_eq!(
+        verify(&rule, &proof, b"other", &lookup(), NOW),
+        Err(VerifyError::Mismatch)
+    );
 }

@@ -14,6 +14,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use switchhook_core::alert::watch::{Figure, Reading, Thresholds, Transition, Watch};
 use switchhook_core::alert::{OwnEvent, watched};
 use switchhook_core::delivery::Records;
@@ -48,7 +49,7 @@ pub(crate) const fn name(figure: Figure) -> &'static str {
 
 /// What is watched, and what is raised.
 pub(crate) struct Alerts {
-    thresholds: Thresholds,
+    thresholds: ArcSwap<Thresholds>,
     seen: Mutex<Seen>,
     /// Tells two events about one subject in one millisecond apart.
     told: AtomicU64,
@@ -66,11 +67,16 @@ struct Seen {
 impl Alerts {
     pub(crate) fn new(thresholds: Thresholds) -> Self {
         Self {
-            thresholds,
+            thresholds: ArcSwap::from_pointee(thresholds),
             seen: Mutex::default(),
             told: AtomicU64::new(0),
             config_failed: AtomicBool::new(false),
         }
+    }
+
+    /// Other thresholds count from the next look on.
+    pub(crate) fn set(&self, thresholds: Thresholds) {
+        self.thresholds.store(Arc::new(thresholds));
     }
 
     /// The configuration could be read again, or could not.
@@ -83,7 +89,7 @@ impl Alerts {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = seen
             .watch
-            .look(&self.thresholds, readings.iter().cloned(), now);
+            .look(&self.thresholds.load(), readings.iter().cloned(), now);
         seen.readings = readings;
         for change in &changes {
             let key = (change.figure, change.subject.clone());
@@ -136,7 +142,7 @@ impl Alerts {
                 since: Some(rfc3339(*since)),
             })
             .collect();
-        let (threshold, unit) = threshold(&self.thresholds, figure);
+        let (threshold, unit) = threshold(&self.thresholds.load(), figure);
         AlertStatus {
             name: name(figure).to_owned(),
             threshold,

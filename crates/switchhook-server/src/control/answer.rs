@@ -16,6 +16,7 @@ use switchhook_store::Error as StoreError;
 use switchhook_wire::problem::{self, FieldError, Kind};
 use uuid::Uuid;
 
+use super::precondition::tagged;
 use crate::dispatch::Stopped;
 
 /// Names one request, in the answer, in a problem and in the log.
@@ -24,26 +25,28 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// What a handler answers.
-pub(super) type Answer<T = Response> = Result<T, Refusal>;
+pub(crate) type Answer<T = Response> = Result<T, Refusal>;
 
 /// Why a request is refused.
 #[derive(Debug, Clone)]
-pub(super) struct Refusal(Arc<Refused>);
+pub(crate) struct Refusal(Arc<Refused>);
 
 #[derive(Debug, Clone)]
 struct Refused {
     body: problem::Body,
+    /// The tag of what is there.
+    etag: Option<String>,
     /// For the log alone.
     cause: Option<String>,
 }
 
 impl Refusal {
-    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         problem::Body::new(kind, detail).into()
     }
 
     /// A fault of ours.
-    pub(super) fn internal(cause: impl ToString) -> Self {
+    pub(crate) fn internal(cause: impl ToString) -> Self {
         Self::caused(Kind::Internal, "the request could not be completed", cause)
     }
 
@@ -52,18 +55,37 @@ impl Refusal {
             .with_hint("the gateway's log has the reason under this request id");
         Self(Arc::new(Refused {
             body,
+            etag: None,
             cause: Some(cause.to_string()),
         }))
     }
 
+    /// With the tag of what is there, for who wants to try again.
+    pub(crate) fn with_etag(self, etag: &str) -> Self {
+        let mut refused = Arc::unwrap_or_clone(self.0);
+        refused.etag = Some(etag.to_owned());
+        Self(Arc::new(refused))
+    }
+
+    /// The tag of what is there.
+    pub(crate) fn etag(&self) -> Option<&str> {
+        self.0.etag.as_deref()
+    }
+
+    /// Writes a fault of ours into the log; `id` is what the answer calls the request.
+    pub(crate) fn log(&self, id: &str) {
+        if let Some(cause) = &self.0.cause {
+            tracing::error!(request = id, cause, "request failed");
+        }
+    }
+
     /// What is answered.
-    #[cfg(test)]
-    pub(super) fn body(&self) -> &problem::Body {
+    pub(crate) fn body(&self) -> &problem::Body {
         &self.0.body
     }
 
     /// A request whose parts are wrong: every fault at once.
-    pub(super) fn faults(kind: Kind, errors: Vec<FieldError>) -> Self {
+    pub(crate) fn faults(kind: Kind, errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [only] => only.detail.clone(),
             several => format!("{} faults were found", several.len()),
@@ -74,7 +96,11 @@ impl Refusal {
 
 impl From<problem::Body> for Refusal {
     fn from(body: problem::Body) -> Self {
-        Self(Arc::new(Refused { body, cause: None }))
+        Self(Arc::new(Refused {
+            body,
+            etag: None,
+            cause: None,
+        }))
     }
 }
 
@@ -120,7 +146,7 @@ impl IntoResponse for Refusal {
 }
 
 /// 200 with `value` as JSON.
-pub(super) fn json<T: serde::Serialize>(value: T) -> Answer {
+pub(crate) fn json<T: serde::Serialize>(value: T) -> Answer {
     Ok(Json(value).into_response())
 }
 
@@ -132,6 +158,9 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         let id = id.to_str().unwrap_or_default();
         if let Some(cause) = &refused.cause {
             tracing::error!(request = id, cause, "request failed");
+        }
+        if let Some(etag) = &refused.etag {
+            tagged(etag, response.headers_mut());
         }
         write_problem(&mut response, refused.body.clone().with_request_id(id));
     }

@@ -146,6 +146,8 @@ async fn commit(
     action: Action,
     audit: Vec<AuditEntry>,
 ) -> Answer<u64> {
+    // Nor is a letter to be discarded while it is being moved to another place: it would be there again.
+    let standing = control.gateway.dispatch.places_stand().await;
     if action == Action::Discard {
         let discards = letters
             .iter()
@@ -183,6 +185,7 @@ async fn commit(
         ..Batch::default()
     };
     let replayed = control.write(batch).await?.replayed;
+    drop(standing);
     changed
         .iter()
         .for_each(|subscription| control.gateway.dispatch.rows_changed(subscription));

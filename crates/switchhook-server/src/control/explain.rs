@@ -33,7 +33,7 @@ pub(super) async fn show(
     let event = events::find(&control, &id).await?;
     let scene = Scene::of(&control, event).await?;
     let resources = control.gateway.resources.lock().await;
-    let attempts_ms = control.gateway.config.retention.attempts_ms;
+    let attempts_ms = control.gateway.retention.settings().attempts_ms;
     let traces = scene.traces();
     let explained = scene.plan.subscriptions.values().map(|subscription| {
         let none = Trace::default();
@@ -86,6 +86,9 @@ fn explain(
 
 fn taken_text(subscription: &Subscription) -> String {
     let mut fits = vec!["source", "type"];
+    if !subscription.filters.is_empty() {
+        fits.push("the filter of its type");
+    }
     if !subscription.criteria.is_empty() {
         fits.push("every criterion");
     }
@@ -117,6 +120,10 @@ fn detail(
 ) -> Option<String> {
     match mismatch {
         Mismatch::Source | Mismatch::Type => None,
+        Mismatch::Filter { at, missing } => {
+            let filter = || subscription.filters.get(at).map(|filter| filter.text());
+            missing.clone().or_else(|| filter().map(str::to_owned))
+        }
         Mismatch::Criterion(at) => {
             let listed = resources.listed(Kind::Subscription, &subscription.name)?;
             criterion(&listed.body, *at).map(ToString::to_string)

@@ -24,7 +24,7 @@ use super::answer::Answer;
 use super::{Control, letters, selection};
 
 /// The media type of JSON lines.
-const JSON_LINES: &str = "application/x-ndjson";
+pub(super) const JSON_LINES: &str = "application/x-ndjson";
 
 pub(super) async fn export(State(control): State<Arc<Control>>, uri: Uri) -> Answer {
     let selection = selection::of_uri(&uri)?.frozen(control.gateway.clock.now());

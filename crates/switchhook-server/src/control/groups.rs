@@ -22,7 +22,7 @@ use switchhook_core::subscription::{Subscription, Target};
 use switchhook_core::time::UnixMs;
 use switchhook_wire::api::{
     GroupDescription, GroupMember, GroupProgress, PartitionMove, PartitionView, Rebalance,
-    RebalanceAnswer,
+    RebalanceAnswer, Stopped,
 };
 use switchhook_wire::config::Kind;
 use switchhook_wire::problem::Body as Problem;
@@ -31,6 +31,7 @@ use super::Control;
 use super::answer::{Answer, Refusal, json};
 use super::audit::Actor;
 use super::paging::listed;
+use super::precondition::tagged;
 use super::request::{Params, optional_json};
 use crate::observe::Reading;
 
@@ -64,7 +65,12 @@ pub(super) async fn show(
     if let (Value::Object(members), Some(Value::Object(declared))) = (&mut shown, declared) {
         members.extend(declared);
     }
-    json(shown)
+    let etag = shown.get("etag").and_then(Value::as_str).map(str::to_owned);
+    let mut response = json(shown)?;
+    if let Some(etag) = etag {
+        tagged(&etag, response.headers_mut());
+    }
+    Ok(response)
 }
 
 fn found<'p>(plan: &'p Plan, name: &str) -> Answer<&'p Arc<Group>> {
@@ -154,10 +160,12 @@ impl<'c> Scene<'c> {
             .unwrap_or(0);
         let waiting: u64 = partitions.iter().map(|partition| partition.waiting).sum();
         let name = &subscription.name;
+        let paused = own().any(|lane| lane.paused);
         let measured = self.control.gateway.observe.done_rate(name);
         GroupProgress {
             subscription: name.to_string(),
-            paused: own().any(|lane| lane.paused),
+            paused,
+            stopped: Stopped::of(subscription.enabled, paused),
             lag,
             partitions,
             estimated_per_second: estimated_throughput(subscription.types.len(), None),

@@ -9,7 +9,7 @@ use switchhook_wire::api;
 use url::form_urlencoded;
 
 /// Bytes of events that one read takes into memory: three of the largest.
-pub(super) const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// More than any event weighs: the largest body, and headers within the limits of the listener.
 const WEIGHT_MAX: usize = source::BODY_BYTES_MAX + 1024 * 1024;
 
@@ -58,7 +58,7 @@ pub(super) fn page<T, V, P>(
 }
 
 /// The page of `size` that comes after the entity called `after`. `all` is in the order of the names, and in memory.
-pub(super) fn listed<V>(
+pub(crate) fn listed<V>(
     all: impl IntoIterator<Item = V>,
     after: Option<&str>,
     size: usize,

@@ -15,7 +15,7 @@ use switchhook_core::subscription::Target;
 use switchhook_store::Batch;
 use switchhook_store::batch::{Pause, PauseChange};
 use switchhook_wire::api::time::rfc3339;
-use switchhook_wire::api::{Page, PauseRequest, PauseState};
+use switchhook_wire::api::{Page, PauseRequest, PauseState, Stopped};
 use switchhook_wire::problem::Body as Problem;
 
 use super::Control;
@@ -71,15 +71,23 @@ pub(super) async fn change(
             .collect(),
         ..Batch::default()
     };
+    let turn = gateway.dispatch.turn_to_pause().await;
     control.write(batch).await?;
     for subscription in &subscriptions {
         gateway.dispatch.pause(subscription, pauses);
     }
+    drop(turn);
     // Messages are taken in order: once this one is answered, the pause is in force.
     gateway.dispatch.snapshot().await?;
+    let plan = gateway.plan.load();
+    let enabled = |name: &Arc<str>| {
+        let subscription = plan.subscriptions.get(name);
+        subscription.is_none_or(|subscription| subscription.enabled)
+    };
     let mut states = subscriptions.iter().map(|subscription| PauseState {
         subscription: subscription.to_string(),
         paused: pauses,
+        stopped: Stopped::of(enabled(subscription), pauses),
         since: pause.as_ref().map(|pause| rfc3339(pause.at)),
         reason: reason.as_deref().filter(|_| pauses).map(str::to_owned),
     });

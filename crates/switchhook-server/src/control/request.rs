@@ -17,7 +17,7 @@ use url::form_urlencoded;
 use super::answer::{Answer, Refusal};
 
 /// Largest body of a request: the largest resource is a few hundred KiB.
-pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Most faults that are reported of one request.
 const FAULTS_MAX: usize = 50;
 
@@ -29,7 +29,7 @@ const MALFORMED: &str = "SH0103";
 
 /// Faults of a request's parts as they are found.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     found: Vec<FieldError>,
     /// Pointer to what the names are members of.
     under: &'static str,
@@ -37,7 +37,7 @@ pub(super) struct Faults {
 
 impl Faults {
     /// For members of what the pointer names: `under`.
-    pub(super) fn under(under: &'static str) -> Self {
+    pub(crate) fn under(under: &'static str) -> Self {
         Self {
             under,
             ..Self::default()
@@ -45,7 +45,7 @@ impl Faults {
     }
 
     /// Notes that `name` is wrong.
-    pub(super) fn malformed(&mut self, name: &str, detail: impl ToString) {
+    pub(crate) fn malformed(&mut self, name: &str, detail: impl ToString) {
         self.add(name, MALFORMED, detail.to_string(), None);
     }
 
@@ -66,7 +66,7 @@ impl Faults {
     }
 
     /// The value of `name` as `read` takes it; its error becomes a fault.
-    pub(super) fn parsed<T, E: Display>(
+    pub(crate) fn parsed<T, E: Display>(
         &mut self,
         name: &str,
         text: Option<String>,
@@ -77,12 +77,12 @@ impl Faults {
             .ok()
     }
 
-    pub(super) fn time(&mut self, name: &str, text: Option<String>) -> Option<UnixMs> {
+    pub(crate) fn time(&mut self, name: &str, text: Option<String>) -> Option<UnixMs> {
         self.parsed(name, text, time::parse)
     }
 
     /// The one of `words` that the value is.
-    pub(super) fn word<T>(
+    pub(crate) fn word<T>(
         &mut self,
         name: &str,
         text: Option<String>,
@@ -105,12 +105,12 @@ impl Faults {
     }
 
     /// What was found.
-    pub(super) fn take(self) -> Vec<FieldError> {
+    pub(crate) fn take(self) -> Vec<FieldError> {
         self.found
     }
 
     /// A refusal if there was any fault.
-    pub(super) fn none(self) -> Answer<()> {
+    pub(crate) fn none(self) -> Answer<()> {
         if self.found.is_empty() {
             Ok(())
         } else {
@@ -121,14 +121,14 @@ impl Faults {
 
 /// The parameters of a query. Each is taken by its name; what is left in the end is unknown.
 #[derive(Debug)]
-pub(super) struct Params {
+pub(crate) struct Params {
     left: Vec<(String, String)>,
     known: Vec<&'static str>,
-    pub(super) faults: Faults,
+    pub(crate) faults: Faults,
 }
 
 impl Params {
-    pub(super) fn of(uri: &Uri) -> Self {
+    pub(crate) fn of(uri: &Uri) -> Self {
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         Self {
             left: pairs.into_owned().collect(),
@@ -138,7 +138,7 @@ impl Params {
     }
 
     /// The value of `name`; one that is empty counts as absent.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let mut values = Vec::new();
         self.left.retain_mut(|(key, value)| {
@@ -157,12 +157,12 @@ impl Params {
         values.pop().filter(|value| !value.is_empty())
     }
 
-    pub(super) fn time(&mut self, name: &'static str) -> Option<UnixMs> {
+    pub(crate) fn time(&mut self, name: &'static str) -> Option<UnixMs> {
         let text = self.text(name);
         self.faults.time(name, text)
     }
 
-    pub(super) fn parsed<T, E: Display>(
+    pub(crate) fn parsed<T, E: Display>(
         &mut self,
         name: &'static str,
         read: impl FnOnce(&str) -> Result<T, E>,
@@ -171,7 +171,7 @@ impl Params {
         self.faults.parsed(name, text, read)
     }
 
-    pub(super) fn number(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+    pub(crate) fn number(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let (low, high) = (*range.start(), *range.end());
         let number = self.parsed(name, |text| {
             text.parse::<u64>()
@@ -185,7 +185,7 @@ impl Params {
         Some(number)
     }
 
-    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
         let text = self.text(name);
         self.faults
             .word(name, text, &["true", "false"], |text| text.parse().ok())
@@ -193,7 +193,7 @@ impl Params {
     }
 
     /// Entities of one page.
-    pub(super) fn page_size(&mut self) -> usize {
+    pub(crate) fn page_size(&mut self) -> usize {
         let number = self.number("pageSize", 1..=PAGE_SIZE_MAX as u64);
         number
             .and_then(|number| usize::try_from(number).ok())
@@ -201,7 +201,7 @@ impl Params {
     }
 
     /// A refusal if anything was wrong or is left over.
-    pub(super) fn finish(mut self) -> Answer<()> {
+    pub(crate) fn finish(mut self) -> Answer<()> {
         let known = match self.known.as_slice() {
             [] => "this request takes no parameters".to_owned(),
             names => format!("known are {}", names.join(", ")),
@@ -220,7 +220,7 @@ impl Params {
 }
 
 /// Reads a whole body as JSON; `None` when it is empty.
-pub(super) async fn optional_json<T: DeserializeOwned>(body: Body) -> Answer<Option<T>> {
+pub(crate) async fn optional_json<T: DeserializeOwned>(body: Body) -> Answer<Option<T>> {
     let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX)
         .await
         .map_err(|_| Refusal::from(problem::Body::body_too_large(BODY_BYTES_MAX)))?;
@@ -238,7 +238,7 @@ pub(super) async fn optional_json<T: DeserializeOwned>(body: Body) -> Answer<Opt
 }
 
 /// Reads a whole body as JSON.
-pub(super) async fn needed_json<T: DeserializeOwned>(body: Body) -> Answer<T> {
+pub(crate) async fn needed_json<T: DeserializeOwned>(body: Body) -> Answer<T> {
     optional_json(body)
         .await?
         .ok_or_else(|| Refusal::new(Kind::NotJson, "the body is empty, JSON is needed"))

@@ -4,26 +4,27 @@
 //! A change is first tried on a copy, so that one that breaks a rule leaves everything as it was. The copy is whole: it is
 //! put in force as one. Literal secrets are masked in what is shown; see `switchhook_wire::config`.
 //!
-//! A secret is one of the file, or a file in the directory of secrets; the file's wins where both have the name. A
-//! resource that was accepted keeps its secrets: if a file goes away, requests fail at its use, as with every file that
-//! cannot be read, and neither a start nor another resource is refused for it.
+//! A secret is one of the file, or one that the store keeps; the file's wins where both have the name. A resource that was
+//! accepted keeps its secrets: if one is deleted by force, requests fail at its use, as with every file that cannot be
+//! read, and neither a start nor another resource is refused for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 use switchhook_core::plan::Plan;
-use switchhook_core::subscription::{Subscription, Target};
+use switchhook_core::subscription::{self, Subscription, Target};
+use switchhook_core::time::UnixMs;
 use switchhook_store::batch::Resource;
 use switchhook_wire::api::{Owner, ResourceView, time::rfc3339};
 use switchhook_wire::config::{
     ApiResource, Config, Declared, Kind, Listed, Merged, Problem, SecretOrigin, secrets_in,
 };
 
+use super::precondition::etag;
 use crate::secrets::Origin;
-use crate::secrets::directory::Directory;
 
-/// Names of the files in the directory of secrets.
+/// Names of the secrets in the store.
 pub(super) type Names = BTreeSet<Arc<str>>;
 
 /// See the module.
@@ -32,10 +33,11 @@ pub struct Resources {
     declared: Declared,
     /// Those of the file.
     secrets: BTreeMap<Arc<str>, SecretOrigin>,
-    directory: Directory,
-    /// What was in the directory when a resource was last written, and what resources mention besides.
-    in_directory: Names,
+    /// Those of the store, and what resources mention besides.
+    kept: Names,
     api: BTreeMap<(Kind, String), Made>,
+    /// Versions of those that were deleted: one that is made again goes on from there.
+    gone: BTreeMap<(Kind, String), u64>,
     plan: Arc<Plan>,
     listed: Vec<Listed>,
 }
@@ -44,33 +46,58 @@ pub struct Resources {
 #[derive(Debug, Clone)]
 struct Made {
     body: Value,
-    /// 0 until the store has given one.
     version: u64,
-    updated_at: Option<String>,
+    managed_by: Option<Arc<str>>,
+    updated_at: UnixMs,
+}
+
+/// A change of one resource.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Its name.
+    pub(crate) name: String,
+    /// What it becomes, in the shape of the configuration file; `None` deletes it.
+    pub(crate) body: Option<Value>,
+}
+
+impl Change {
+    fn key(&self) -> (Kind, String) {
+        (self.kind, self.name.clone())
+    }
 }
 
 impl Resources {
-    /// The resources of `config`, the secrets in the directory, and `rows` of the store.
+    /// The resources of `config`, and the `names` of secrets and `rows` of the store.
     ///
     /// # Errors
     /// When they do not fit together: every problem.
-    pub fn open(
-        config: &Config,
-        (directory, names): (Directory, Names),
-        rows: Vec<Resource>,
-    ) -> Result<Self, Vec<Problem>> {
+    pub fn open(config: &Config, names: Names, rows: Vec<Resource>) -> Result<Self, Vec<Problem>> {
         let mut resources = Self {
             declared: config.declared.clone(),
             secrets: config.secrets.clone(),
-            directory,
-            in_directory: names,
+            kept: names,
             api: BTreeMap::new(),
+            gone: BTreeMap::new(),
             plan: Arc::default(),
             listed: Vec::new(),
         };
         resources.adopt(rows);
-        resources.keep_mentioned(None);
+        resources.keep_mentioned(&BTreeSet::new());
         resources.merge()
+    }
+
+    /// The resources of the API beside those of another file.
+    ///
+    /// # Errors
+    /// When they do not fit together: every problem.
+    pub fn with_file(&self, config: &Config) -> Result<Self, Vec<Problem>> {
+        let mut changed = self.clone();
+        changed.declared = config.declared.clone();
+        changed.secrets = config.secrets.clone();
+        changed.keep_mentioned(&BTreeSet::new());
+        changed.merge()
     }
 
     /// The plan that they make.
@@ -90,9 +117,9 @@ impl Resources {
             .secrets
             .iter()
             .map(|(name, place)| (name.clone(), origin(place)));
-        self.in_directory
+        self.kept
             .iter()
-            .map(|name| (name.clone(), Origin::File(self.directory.file(name))))
+            .map(|name| (name.clone(), Origin::Kept))
             .chain(of_file)
             .collect()
     }
@@ -102,49 +129,48 @@ impl Resources {
         &self.secrets
     }
 
-    /// Where the other secrets are.
-    pub(super) fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// These with `body` as `name`, or without `name`, while `names` are in the directory of secrets. Nothing is
-    /// changed here.
+    /// These after `changes`, when the store has the secrets `names`. Nothing is changed here. A resource that is
+    /// changed by hand stays with the file that declares it.
     ///
     /// # Errors
     /// Every problem that this would make.
     pub(super) fn with(
         &self,
-        kind: Kind,
-        name: &str,
-        body: Option<Value>,
+        changes: &[Change],
+        managed_by: Option<&Arc<str>>,
         names: Names,
+        now: UnixMs,
     ) -> Result<Self, Vec<Problem>> {
         let mut changed = self.clone();
-        let key = (kind, name.to_owned());
-        changed.in_directory = names;
-        changed.keep_mentioned(Some(&key));
-        match body {
-            Some(body) => {
-                let version = changed.api.get(&key).map_or(0, |made| made.version);
-                changed.api.insert(
-                    key,
-                    Made {
-                        body,
+        changed.kept = names;
+        for change in changes {
+            let key = change.key();
+            let before = changed.api.remove(&key);
+            let version = before.as_ref().map(|made| made.version);
+            let version = version.or_else(|| changed.gone.remove(&key)).unwrap_or(0) + 1;
+            match &change.body {
+                Some(body) => {
+                    let made = Made {
+                        body: body.clone(),
                         version,
-                        updated_at: None,
-                    },
-                );
-            }
-            None => {
-                changed.api.remove(&key);
+                        managed_by: managed_by
+                            .cloned()
+                            .or_else(|| before.and_then(|made| made.managed_by)),
+                        updated_at: now,
+                    };
+                    changed.api.insert(key, made);
+                }
+                None => {
+                    changed.gone.insert(key, version);
+                }
             }
         }
+        changed.keep_mentioned(&changes.iter().map(Change::key).collect());
         changed.merge()
     }
 
     /// Takes over what the store holds: its versions and times.
-    pub(super) fn adopt(&mut self, rows: Vec<Resource>) {
-        self.api.clear();
+    fn adopt(&mut self, rows: Vec<Resource>) {
         for row in rows {
             let Some(kind) = Kind::from_name(&row.kind) else {
                 tracing::warn!(
@@ -154,23 +180,31 @@ impl Resources {
                 );
                 continue;
             };
-            let made = Made {
-                body: serde_json::from_str(&row.body).unwrap_or_default(),
-                version: row.version,
-                updated_at: Some(rfc3339(row.updated_at)),
-            };
-            self.api.insert((kind, row.name.to_string()), made);
+            let key = (kind, row.name.to_string());
+            match row.body {
+                Some(body) => {
+                    let made = Made {
+                        body: serde_json::from_str(&body).unwrap_or_default(),
+                        version: row.version,
+                        managed_by: row.managed_by,
+                        updated_at: row.updated_at,
+                    };
+                    self.api.insert(key, made);
+                }
+                None => {
+                    self.gone.insert(key, row.version);
+                }
+            }
         }
     }
 
     /// Keeps the secrets of all resources but `changed`: they were there when these were accepted.
-    fn keep_mentioned(&mut self, changed: Option<&(Kind, String)>) {
-        let kept = self.api.iter().filter(|(key, _)| Some(*key) != changed);
+    fn keep_mentioned(&mut self, changed: &BTreeSet<(Kind, String)>) {
+        let kept = self.api.iter().filter(|(key, _)| !changed.contains(*key));
         let mentioned: BTreeSet<&str> = kept.flat_map(|(_, made)| secrets_in(&made.body)).collect();
         for name in mentioned {
-            if !self.secrets.contains_key(name) && self.in_directory.insert(name.into()) {
-                let path = self.directory.file(name);
-                tracing::warn!(secret = name, path = %path.display(), "the file of a secret is not there");
+            if !self.secrets.contains_key(name) && self.kept.insert(name.into()) {
+                tracing::warn!(secret = name, "a secret that is mentioned has no value");
             }
         }
     }
@@ -188,7 +222,7 @@ impl Resources {
             resources,
         } = self
             .declared
-            .with_secrets(self.in_directory.iter().cloned(), self.directory.path())
+            .with_secrets(self.kept.iter().cloned())
             .with_api(&api);
         self.plan = Arc::new(plan.ok_or(problems)?);
         self.listed = resources;
@@ -196,36 +230,48 @@ impl Resources {
     }
 
     /// Where `name` was declared.
-    pub(super) fn listed(&self, kind: Kind, name: &str) -> Option<&Listed> {
+    pub(crate) fn listed(&self, kind: Kind, name: &str) -> Option<&Listed> {
         self.listed
             .iter()
             .find(|listed| listed.kind == kind && *listed.name == *name)
     }
 
     /// All of this kind, by name.
-    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Listed> {
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Listed> {
         self.listed.iter().filter(move |listed| listed.kind == kind)
     }
 
+    /// The body of a resource of the API as it was handed in, with the secrets written out in it: never to be shown.
+    pub(crate) fn body(&self, kind: Kind, name: &str) -> Option<&Value> {
+        let made = self.api.get(&(kind, name.to_owned()))?;
+        Some(&made.body)
+    }
+
     /// `listed` as it is shown.
-    pub(super) fn view(&self, listed: &Listed) -> ResourceView {
+    pub(crate) fn view(&self, listed: &Listed) -> ResourceView {
         let made = self
             .api
             .get(&(listed.kind, listed.name.to_string()))
             .filter(|_| listed.origin.owner == Owner::Api);
+        let kind = listed.kind.name();
+        let version = made.map_or(0, |made| made.version);
         ResourceView {
-            kind: listed.kind.name().to_owned(),
+            kind: kind.to_owned(),
             name: listed.name.to_string(),
-            version: made.map_or(0, |made| made.version),
+            id: (listed.kind == Kind::Subscription)
+                .then(|| subscription::id(&listed.name).to_string()),
+            version,
+            etag: etag(kind, &listed.name, version, &listed.body),
             owner: listed.origin.owner,
             defined_at: listed.origin.defined_at.clone(),
-            updated_at: made.and_then(|made| made.updated_at.clone()),
+            managed_by: made.and_then(|made| made.managed_by.as_deref().map(str::to_owned)),
+            updated_at: made.map(|made| rfc3339(made.updated_at)),
             body: listed.body.clone(),
         }
     }
 
     /// The subscriptions and groups that mention `name`, with their kind.
-    pub(super) fn users(&self, kind: Kind, name: &str) -> Vec<String> {
+    pub(crate) fn users(&self, kind: Kind, name: &str) -> Vec<String> {
         let mentions = |subscription: &Subscription| match kind {
             Kind::Source => subscription.sources.iter().any(|source| **source == *name),
             Kind::Endpoint => matches!(&subscription.target, Target::Endpoint(to) if **to == *name),

@@ -237,23 +237,27 @@ const fn cause_text(cause: breaker::Cause) -> &'static str {
     }
 }
 
-/// A delivery that has not ended and is not under way stands still while its subscription is paused.
+/// A delivery that has not ended and is not under way stands still while its subscription is paused or switched off.
 fn stopped(found: Standing, facts: &Facts<'_>) -> Standing {
-    let Some(pause) = facts.pause else {
-        return found;
-    };
-    if found.state == DeliveryState::InFlight || found.state.is_final() {
+    let by_person = facts.pause.map(|pause| {
+        let reason = pause
+            .reason
+            .as_deref()
+            .map_or_else(String::new, |reason| format!(" ({reason})"));
+        format!("paused since {}{reason}", rfc3339(pause.at))
+    });
+    let is_off = facts.subscription.is_some_and(|own| !own.enabled);
+    let by_file = is_off.then(|| "switched off by `enabled = false`".to_owned());
+    let reasons: Vec<String> = by_file.into_iter().chain(by_person).collect();
+    let goes = reasons.is_empty() || found.state == DeliveryState::InFlight;
+    if goes || found.state.is_final() {
         return found;
     }
-    let reason = pause
-        .reason
-        .as_deref()
-        .map_or_else(String::new, |reason| format!(" ({reason})"));
-    let since = rfc3339(pause.at);
     Standing {
         state: DeliveryState::Paused,
         why: format!(
-            "its subscription is paused since {since}{reason}; {}",
+            "its subscription is {}; {}",
+            reasons.join(" and "),
             found.why
         ),
         ..found
@@ -358,6 +362,7 @@ pub(super) fn mismatch_text(
             let known = listed(subscription.types.iter());
             format!("type `{}` is none of its types: {known}", event.kind)
         }
+        Mismatch::Filter { at, missing } => filter_text(subscription, *at, missing.as_deref()),
         Mismatch::Criterion(at) => {
             let (n, all) = (at.saturating_add(1), subscription.criteria.len());
             format!("criterion {n} of {all} does not hold of the body")
@@ -367,6 +372,19 @@ pub(super) fn mismatch_text(
             "`when` asks for {what}, which the event does not have: {}",
             when(subscription)
         ),
+    }
+}
+
+fn filter_text(subscription: &Subscription, at: usize, missing: Option<&str>) -> String {
+    let kind = subscription.types.get(at).map(ToString::to_string);
+    let kind = kind.unwrap_or_default();
+    let filter = subscription.filters.get(&at);
+    let filter = filter.map(|filter| filter.text()).unwrap_or_default();
+    match missing {
+        Some(what) => format!(
+            "the filter of `{kind}` asks for {what}, which the event does not have: `{filter}`"
+        ),
+        None => format!("the filter of `{kind}` is false: `{filter}`"),
     }
 }
 

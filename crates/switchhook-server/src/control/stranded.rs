@@ -10,8 +10,8 @@ use switchhook_wire::problem::{Body as Problem, FieldError, Kind};
 
 use super::answer::{Answer, Refusal};
 
-/// A refusal if deliveries wait that going from `old` to `new` would strand, move or let overtake.
-pub(super) fn check(old: &Plan, new: &Plan, counts: &Counts) -> Answer<()> {
+/// What going from `old` to `new` would strand, move or let overtake of what waits: one for each subscription and way.
+pub(crate) fn concerned(old: &Plan, new: &Plan, counts: &Counts) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for loss in losses(old, new) {
         let waiting = counts.waiting.get(&loss.subscription).copied().unwrap_or(0);
@@ -29,6 +29,16 @@ pub(super) fn check(old: &Plan, new: &Plan, counts: &Counts) -> Answer<()> {
             });
         }
     }
+    errors
+}
+
+/// A refusal if deliveries wait that going from `old` to `new` would strand, move or let overtake.
+pub(super) fn check(old: &Plan, new: &Plan, counts: &Counts) -> Answer<()> {
+    refused(concerned(old, new, counts))
+}
+
+/// A refusal if there are any.
+pub(super) fn refused(errors: Vec<FieldError>) -> Answer<()> {
     if errors.is_empty() {
         return Ok(());
     }

@@ -5,8 +5,10 @@
 //! between check and use gains nothing (SEC-10). An address that is refused is passed over; if none is left, the
 //! attempt is blocked. Literal addresses take the same path without the lookup.
 //!
-//! The gateway's own listeners are refused as well, since an endpoint that is the gateway is a loop. Only an allow
-//! list that names the very address (`/32` or `/128`) permits it: a wider range was meant for its neighbours.
+//! Addresses of this machine are refused too, whatever range they are in: what listens there may be meant for its
+//! neighbours alone. An allow list permits them like any other range. The gateway's own listeners are refused on top of
+//! that, since an endpoint that is the gateway is a loop. Only an allow list that names the very address (`/32` or `/128`)
+//! permits it: a wider range was meant for its neighbours.
 //!
 //! A blocked address and a refused connection give the same text (SEC-13): who may set a URL must not learn from it
 //! what listens inside. The [`Failure`] tells them apart, because they are retried differently, and the log has the reason;
@@ -16,7 +18,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,6 +187,13 @@ impl Target {
         }
     }
 
+    /// Whether the allow list has this address.
+    fn lists(&self, address: IpAddr) -> bool {
+        let plain = address.to_canonical();
+        let has = |net: &IpNet| net.contains(&address) || net.contains(&plain);
+        self.allow.iter().any(has)
+    }
+
     /// Whether the allow list names this very address.
     fn names(&self, address: IpAddr) -> bool {
         self.allow
@@ -305,6 +314,9 @@ impl Guard {
         if let Err(reason) = target.judge(address.ip()) {
             return Err(blocked(target, address, &reason.to_string()));
         }
+        if !target.lists(address.ip()) && is_here(address) {
+            return Err(blocked(target, address, HERE));
+        }
         if self.is_own(target, address, None) {
             return Err(blocked(target, address, OWN));
         }
@@ -390,6 +402,21 @@ impl Guard {
 }
 
 const OWN: &str = "it is a listener of this gateway";
+const HERE: &str = "it is an address of this machine; list it in `allow_private` if it is meant";
+
+/// Whether packets to `address` would stay on this machine: then it is also where they would come from. Nothing is sent to
+/// find that out. Where it cannot be found out, there is no way to the address either.
+fn is_here(address: SocketAddr) -> bool {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let from = UdpSocket::bind(any).and_then(|socket| {
+        socket.connect(address)?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip().to_canonical() == address.ip().to_canonical())
+}
 
 fn unreachable(target: &Target) -> String {
     format!(

@@ -27,6 +27,7 @@ use switchhook_core::id::Offset;
 use switchhook_core::plan::Plan;
 use switchhook_core::time::UnixMs;
 use switchhook_store::{Error, Store};
+use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::clock::Clock;
@@ -47,6 +48,10 @@ const LIVE_CAPACITY: usize = 1_024;
 pub struct Handle {
     messages: mpsc::UnboundedSender<Message>,
     live: broadcast::Sender<Arc<Judged>>,
+    /// See [`Handle::places_stand`].
+    places: Arc<RwLock<()>>,
+    /// See [`Handle::turn_to_pause`].
+    pausing: Arc<Mutex<()>>,
 }
 
 /// Where dispatch stands.
@@ -116,6 +121,8 @@ pub async fn start(parts: Parts, plan: Arc<Plan>) -> Result<Handle, Stopped> {
     let handle = Handle {
         messages: messages.clone(),
         live: live.clone(),
+        places: Arc::default(),
+        pausing: Arc::default(),
     };
     let driver = Driver::new(parts, messages, live);
     tokio::spawn(driver.run(inbox));
@@ -131,6 +138,23 @@ impl Handle {
     /// When the store fails or dispatch has stopped.
     pub async fn replan(&self, plan: Arc<Plan>) -> Result<(), Stopped> {
         self.ask(|done| Message::Plan { plan, done }).await
+    }
+
+    /// Whoever writes rows with a place holds this from reading the plan until they are on disk: were another layout laid
+    /// out in between, a row would stand in a partition that is not its own, or in none, and nobody would ever read it.
+    pub(crate) async fn places_stand(&self) -> RwLockReadGuard<'_, ()> {
+        self.places.read().await
+    }
+
+    /// Whoever puts a plan in force holds this from before [`Handle::replan`] until everybody sees the plan.
+    pub(crate) async fn places_change(&self) -> RwLockWriteGuard<'_, ()> {
+        self.places.write().await
+    }
+
+    /// Whoever pauses a subscription, or lets it go on, holds this from before the commit until after
+    /// [`Handle::pause`]: two who do it at the same moment must be heard in the order in which they are on disk.
+    pub(crate) async fn turn_to_pause(&self) -> MutexGuard<'_, ()> {
+        self.pausing.lock().await
     }
 
     /// Rows of this subscription were written by someone else: look at them at once.

@@ -4,7 +4,7 @@
 //! is strict), the rows are written anew with their new place, and its cursors with them. A crash in the middle leaves
 //! the old layout noted, so the next start does it again; rows that have moved already move to where they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 
 use switchhook_core::breaker;
@@ -26,15 +26,22 @@ const PAGE: Limit = Limit {
 
 /// Reads it for all subscriptions of `plan`. Blocks on the disk.
 pub(super) fn all(store: &dyn Store, plan: &Plan) -> Result<Known, Error> {
-    lay_out(store, plan)?;
+    let laid_out = lay_out(store, plan)?;
     let mut known = Known {
         breakers: by_endpoint(store.breakers()?),
         paused: store.pauses()?.into_keys().collect(),
         ..Known::default()
     };
+    let mut shared = Shared::default();
     for cursor in store.cursors()? {
         if plan.subscriptions.contains_key(&cursor.subscription) {
-            let recovered = partition(store, &cursor)?;
+            let is_laid_out = laid_out.contains(&cursor.subscription);
+            let recovered = Recovered {
+                cursor: cursor.offset,
+                member: cursor.member.clone(),
+                settled: shared.settled(store, &cursor, is_laid_out)?,
+                keys: store.keys(&cursor.subscription, cursor.partition)?,
+            };
             let lane = (cursor.subscription, cursor.partition);
             known.lanes.insert(lane, recovered);
         }
@@ -56,23 +63,39 @@ fn by_endpoint(records: Vec<breaker::Record>) -> BTreeMap<Arc<str>, breaker::Rec
         .collect()
 }
 
-fn partition(store: &dyn Store, cursor: &Cursor) -> Result<Recovered, Error> {
-    let Cursor {
-        subscription,
-        partition,
-        offset,
-        member,
-    } = cursor;
-    Ok(Recovered {
-        cursor: *offset,
-        member: member.clone(),
-        settled: store.settled_from(subscription, *partition, *offset)?,
-        keys: store.keys(subscription, *partition)?,
-    })
+/// What is settled after the cursor of the last partition. What partitions with the same cursor know, they share: where
+/// another layout let them all begin at the lowest cursor of before, it may be as much as the log is long.
+#[derive(Default)]
+struct Shared {
+    of: Option<(Arc<str>, Offset)>,
+    settled: Arc<BTreeSet<Offset>>,
 }
 
-/// Moves the rows and cursors of every subscription whose layout has changed.
-fn lay_out(store: &dyn Store, plan: &Plan) -> Result<(), Error> {
+impl Shared {
+    /// For the partition with this cursor. `is_laid_out`: all partitions of the subscription know the same.
+    fn settled(
+        &mut self,
+        store: &dyn Store,
+        cursor: &Cursor,
+        is_laid_out: bool,
+    ) -> Result<Arc<BTreeSet<Offset>>, Error> {
+        let of = (cursor.subscription.clone(), cursor.offset);
+        let is_same = self.of.as_ref() == Some(&of);
+        if !(is_same && is_laid_out) {
+            let settled = store.settled_from(&of.0, cursor.partition, of.1)?;
+            // Of one cursor they differ in how far they reach, and what is beyond that is no less settled.
+            if !is_same || settled.len() > self.settled.len() {
+                self.settled = settled.into();
+            }
+        }
+        self.of = Some(of);
+        Ok(self.settled.clone())
+    }
+}
+
+/// Moves the rows and cursors of every subscription whose layout has changed; these.
+fn lay_out(store: &dyn Store, plan: &Plan) -> Result<BTreeSet<Arc<str>>, Error> {
+    let mut laid_out = BTreeSet::new();
     let noted = store.layouts()?;
     let mut partitions: BTreeMap<Arc<str>, u16> = BTreeMap::new();
     for cursor in store.cursors()? {
@@ -94,8 +117,9 @@ fn lay_out(store: &dyn Store, plan: &Plan) -> Result<(), Error> {
             move_halting_letters(store, plan, subscription)?;
         }
         note(store, name, wanted, &text)?;
+        laid_out.insert(name.clone());
     }
-    Ok(())
+    Ok(laid_out)
 }
 
 /// The layout of a subscription of which none is noted: one endpoint.
@@ -209,4 +233,85 @@ fn write(store: &dyn Store, batch: Batch) -> Result<(), Error> {
         }),
     );
     answer.recv().unwrap_or(Err(Error::Closed)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use switchhook_core::delivery::{Attempt, DeliveryKey, OutcomeKind, Verdict};
+    use switchhook_core::id::EventId;
+    use switchhook_store::batch::NewEvent;
+    use switchhook_store::memory::Memory;
+    use switchhook_wire::config::load_toml;
+
+    use super::*;
+
+    fn plan(partitions: u16) -> Plan {
+        let text = format!(
+            "[source.web]\nverify = {{ scheme = \"none\" }}\n[endpoint.crm]\nurl = \"https://example.com/\"\n\
+             [group.pool]\nmembers = [\"crm\"]\npartitions = {partitions}\n\
+             [subscription.shared]\nsources = [\"web\"]\ngroup = \"pool\"\n"
+        );
+        let loaded = load_toml(&text, "c.toml", &|_| None);
+        loaded.config.expect("it is valid").plan
+    }
+
+    fn delivered(n: u64) -> Attempt {
+        Attempt {
+            key: DeliveryKey {
+                subscription: "shared".into(),
+                offset: Offset(n),
+            },
+            partition: 1,
+            chain: 0,
+            n: 1,
+            endpoint: "crm".into(),
+            at: UnixMs(0),
+            duration_ms: 1,
+            outcome: OutcomeKind::Status(200),
+            rule: "default: 2xx".into(),
+            verdict: Verdict::Delivered,
+            detail: None,
+            next_at: None,
+        }
+    }
+
+    #[test]
+    fn partitions_of_a_new_layout_share_what_they_know_to_be_settled() {
+        let store = Memory::new();
+        let cursor = |partition, offset| Cursor {
+            subscription: "shared".into(),
+            partition,
+            offset: Offset(offset),
+            member: None,
+        };
+        let event = |n: u64| NewEvent {
+            id: EventId(uuid::Uuid::from_u128(u128::from(n))),
+            source: "web".into(),
+            kind: "Text".into(),
+            key: None,
+            received_at: UnixMs(n),
+            headers: Arc::from([]),
+            body: Bytes::from_static(b"{}"),
+            dedup: None,
+        };
+        let before = Batch {
+            events: (1..=900).map(event).collect(),
+            records: Records {
+                attempts: (2..=900).map(delivered).collect(),
+                cursors: vec![cursor(0, 1), cursor(1, 901)],
+                ..Records::default()
+            },
+            ..Batch::default()
+        };
+        write(&store, before).unwrap();
+        // The second time the layout is as it should be: partitions with one cursor share all the same.
+        for _ in 0..2 {
+            let known = all(&store, &plan(8)).unwrap();
+            let mut lanes = known.lanes.values();
+            let first = lanes.next().unwrap();
+            assert_eq!((known.lanes.len(), first.settled.len()), (8, 899));
+            assert!(lanes.all(|lane| Arc::ptr_eq(&lane.settled, &first.settled)));
+        }
+    }
 }

@@ -17,6 +17,8 @@ pub(super) mod lab;
 mod once;
 mod probe;
 #[cfg(test)]
+mod rebinding;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

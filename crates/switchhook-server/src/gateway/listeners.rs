@@ -13,16 +13,16 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use switchhook_store::Error;
-use switchhook_wire::config::Config;
+use switchhook_wire::config::{Config, TlsFiles};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service as _;
 
 use super::{Gateway, Running, StartError};
 use crate::control;
 use crate::ingest::Ingest;
-use crate::listen::{self, Limits};
+use crate::listen::{self, Certificate, CertificateError, LOOK_INTERVAL, Limits};
 use crate::observe;
 
 /// The sockets, bound before anything is served.
@@ -30,11 +30,43 @@ pub(super) struct Listeners {
     ingest: (TcpListener, SocketAddr),
     /// `None` when both share one.
     admin: Option<(TcpListener, SocketAddr)>,
+    certificates: Certificates,
     limits: Limits,
+}
+
+/// What the listeners show; `None` is plain HTTP.
+struct Certificates {
+    ingest: Option<Arc<Certificate>>,
+    admin: Option<Arc<Certificate>>,
+}
+
+impl Certificates {
+    /// Reads those that the configuration names.
+    fn open(config: &Config) -> Result<Self, CertificateError> {
+        let http2 = Limits::default().http2;
+        let open = |files: &Option<TlsFiles>| {
+            let files = files.as_ref();
+            files
+                .map(|files| Certificate::open(files, http2))
+                .transpose()
+        };
+        Ok(Self {
+            ingest: open(&config.server.tls)?,
+            admin: open(&config.server.admin_tls)?,
+        })
+    }
+
+    /// Follows the files.
+    fn follow(&self, tasks: &mut JoinSet<()>) {
+        for certificate in self.ingest.iter().chain(&self.admin) {
+            tasks.spawn(certificate.clone().follow(LOOK_INTERVAL));
+        }
+    }
 }
 
 impl Listeners {
     pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
+        let certificates = Certificates::open(config)?;
         let ingest = bind(config.server.ingest).await?;
         // Port 0 stands for any free port, so two of them are not the same.
         let shared = config.server.admin == config.server.ingest && config.server.admin.port() != 0;
@@ -48,6 +80,7 @@ impl Listeners {
         Ok(Self {
             ingest,
             admin,
+            certificates,
             limits: Limits {
                 connections_max,
                 grace,
@@ -74,23 +107,37 @@ impl Listeners {
             .as_ref()
             .map_or(ingest_address, |(_, address)| *address);
         let (limits, ingest) = (self.limits, gateway.ingest.clone());
+        let mut tasks = gateway.tasks();
+        self.certificates.follow(&mut tasks);
+        let Certificates {
+            ingest: shown,
+            admin: admin_shown,
+        } = self.certificates;
+        let first = |of: &Option<Arc<Certificate>>| of.as_ref().map(|of| of.first().clone());
+        let ingest_certificate = first(&shown);
+        // One port shows one certificate.
+        let admin_certificate = first(if self.admin.is_some() {
+            &admin_shown
+        } else {
+            &shown
+        });
         let (ingest_listener, admin_listener) = match self.admin {
             Some((socket, _)) => {
                 let own = limits.clone();
-                let admin = Listener::spawn(|stopping| serve_admin(socket, own, router, stopping));
-                let ingest = Listener::spawn(|stopping| {
-                    serve_ingest(self.ingest.0, limits, ingest, stopping)
-                });
+                let admin = (socket, admin_shown);
+                let admin = Listener::spawn(|stopping| serve_admin(admin, own, router, stopping));
+                let own = (self.ingest.0, shown);
+                let ingest =
+                    Listener::spawn(|stopping| serve_ingest(own, limits, ingest, stopping));
                 (ingest, Some(admin))
             }
             None => {
-                let both = Listener::spawn(|stopping| {
-                    serve_both(self.ingest.0, limits, ingest, router, stopping)
-                });
+                let own = (self.ingest.0, shown);
+                let both =
+                    Listener::spawn(|stopping| serve_both(own, limits, ingest, router, stopping));
                 (both, None)
             }
         };
-        let tasks = gateway.tasks();
         observe::log::started(
             ingest_address,
             admin_address,
@@ -99,6 +146,8 @@ impl Listeners {
         Running {
             ingest: ingest_address,
             admin: admin_address,
+            ingest_certificate,
+            admin_certificate,
             new_token,
             gateway,
             fatal,
@@ -141,8 +190,11 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     Ok((listener, bound))
 }
 
+/// A socket and what it shows.
+type Socket = (TcpListener, Option<Arc<Certificate>>);
+
 async fn serve_ingest(
-    listener: TcpListener,
+    (listener, certificate): Socket,
     limits: Limits,
     ingest: Arc<Ingest>,
     stopping: watch::Receiver<bool>,
@@ -154,11 +206,11 @@ async fn serve_ingest(
             async move { Ok(ingest.handle(request).await) }
         })
     };
-    listen::serve(listener, limits, service, stopping).await
+    listen::serve(listener, certificate, limits, service, stopping).await
 }
 
 async fn serve_admin(
-    listener: TcpListener,
+    (listener, certificate): Socket,
     limits: Limits,
     router: Router,
     stopping: watch::Receiver<bool>,
@@ -167,12 +219,12 @@ async fn serve_admin(
         let router = router.clone();
         service_fn(move |request: Request<Incoming>| router.clone().call(request))
     };
-    listen::serve(listener, limits, service, stopping).await
+    listen::serve(listener, certificate, limits, service, stopping).await
 }
 
 /// One port for both, as in the demo.
 async fn serve_both(
-    listener: TcpListener,
+    (listener, certificate): Socket,
     limits: Limits,
     ingest: Arc<Ingest>,
     router: Router,
@@ -190,5 +242,5 @@ async fn serve_both(
             }
         })
     };
-    listen::serve(listener, limits, service, stopping).await
+    listen::serve(listener, certificate, limits, service, stopping).await
 }

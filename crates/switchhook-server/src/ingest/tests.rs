@@ -448,7 +448,7 @@ async fn over_loopback(gateway: Gateway, request: &[u8]) -> String {
         idle: Duration::from_millis(200),
         ..listen::Limits::default()
     };
-    tokio::spawn(listen::serve(listener, limits, service_for, receiver));
+    tokio::spawn(listen::serve(listener, None, limits, service_for, receiver));
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();

@@ -154,7 +154,7 @@ impl Jobs {
         let kept = draft.into_kept("", self.clock.now());
         let selection = Arc::new(Selection::of(&kept).map_err(Refused::Selection)?);
         let _place = self.counts.acquire().await.map_err(|_| Error::Closed)?;
-        let mut road = Road::new(&selection);
+        let (plan, mut road) = (self.plan.load_full(), Road::new(&selection));
         let (mut from, job) = (Offset(kept.job.from), kept.job);
         let mut count = JobCount {
             from: job.from,
@@ -163,7 +163,8 @@ impl Jobs {
             ..JobCount::default()
         };
         while from.0 < count.until {
-            let (page, back) = self.page(road, &selection, (from, COUNT_ITEMS)).await?;
+            let place = (from, COUNT_ITEMS);
+            let (page, back) = self.page(road, &selection, place, &plan).await?;
             (road, from) = (back, page.next);
             count.total = count.total.saturating_add(page.picks.len() as u64);
             let room = SAMPLE_MAX.saturating_sub(count.sample.len());

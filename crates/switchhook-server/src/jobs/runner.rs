@@ -141,9 +141,10 @@ impl Jobs {
                 // Where deliveries stand may be another place than when the road was read.
                 (plan, road) = (now_in_force, Road::new(&selection));
             }
-            let (page, back) = self.page(road, &selection, (from, items)).await?;
+            let (page, back) = self.page(road, &selection, (from, items), &plan).await?;
             road = back;
-            let Some(made) = self.step(work, &page, ahead.take_failed()).await? else {
+            let step = self.step(work, &page, &plan, ahead.take_failed());
+            let Some(made) = step.await? else {
                 // Nothing of it was written: it is read again.
                 road = Road::new(&selection);
                 continue;
@@ -159,14 +160,15 @@ impl Jobs {
 
     /// Finds out how much there is to do; whether the job is to go on at once.
     async fn count_all(&self, work: &Work, selection: &Arc<Selection>) -> Result<bool, Halt> {
-        let mut road = Road::new(selection);
+        let (plan, mut road) = (self.plan.load_full(), Road::new(selection));
         let (mut from, until, mut total) = {
             let mut kept = work.kept.lock().await;
             kept.job.total = 0;
             (Offset(kept.job.from), Offset(kept.job.until), 0_u64)
         };
         while from < until {
-            let (page, back) = self.page(road, selection, (from, COUNT_ITEMS)).await?;
+            let place = (from, COUNT_ITEMS);
+            let (page, back) = self.page(road, selection, place, &plan).await?;
             (road, from) = (back, page.next);
             total = total.saturating_add(page.picks.len() as u64);
             let mut kept = work.kept.lock().await;
@@ -185,14 +187,15 @@ impl Jobs {
         Ok(true)
     }
 
-    /// Reads the next part of the way.
+    /// Reads the next part of the way, as it is under `plan`.
     pub(super) async fn page(
         &self,
         mut road: Road,
         selection: &Arc<Selection>,
         place: (Offset, usize),
+        plan: &Arc<Plan>,
     ) -> Result<(Page, Road), Stopped> {
-        let (plan, selection) = (self.plan.load_full(), selection.clone());
+        let (plan, selection) = (plan.clone(), selection.clone());
         let lanes = self.dispatch.snapshot().await?.lanes.into_iter();
         let own = lanes.filter(|lane| lane.subscription == selection.to);
         let cursors: Cursors = own.map(|lane| (lane.partition, lane.cursor)).collect();
@@ -209,18 +212,26 @@ impl Jobs {
     }
 
     /// Writes the rows of a page together with the position after it. How many deliveries were made; `None` when nothing
-    /// was written, since the job is not wanted now or the store has no room.
-    async fn step(&self, work: &Work, page: &Page, failed: u64) -> Result<Option<u64>, Halt> {
-        let (plan, now) = (self.plan.load_full(), self.clock.now());
+    /// was written, since the job is not wanted now, the store has no room, or another plan than `plan`, under which the
+    /// page was read, is in force.
+    async fn step(
+        &self,
+        work: &Work,
+        page: &Page,
+        plan: &Arc<Plan>,
+        failed: u64,
+    ) -> Result<Option<u64>, Halt> {
+        let now = self.clock.now();
+        let standing = self.dispatch.places_stand().await;
         let mut kept = work.kept.lock().await;
         if let Some(known) = &mut kept.job.failed {
             *known = known.saturating_add(failed);
         }
-        if kept.job.state != JobState::Running {
+        if kept.job.state != JobState::Running || !Arc::ptr_eq(plan, &self.plan.load()) {
             return Ok(None);
         }
         let mut next = kept.clone();
-        let replays = replays(&plan, &kept.job.to, &page.picks, now).map_err(Halt::Failed)?;
+        let replays = replays(plan, &kept.job.to, &page.picks, now).map_err(Halt::Failed)?;
         let handed = replays.len() as u64;
         advance(&mut next, page, handed, now);
         let over = next.job.state.is_over();
@@ -235,12 +246,13 @@ impl Jobs {
         };
         let receipt = match write(&*self.store, batch).await {
             Err(Error::Full { .. } | Error::Overloaded { .. }) => {
-                drop(kept);
+                drop((kept, standing));
                 tokio::time::sleep(FULL_WAIT).await;
                 return Ok(None);
             }
             receipt => receipt?,
         };
+        drop(standing);
         self.replayed(receipt.replayed);
         // What took no effect waited already. It was counted as done in the batch; the next one, or this, mends that.
         let idle = handed.saturating_sub(receipt.replayed);

@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
@@ -57,21 +57,18 @@ impl Protocols {
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn serve<S, B>(
+    pub(super) async fn serve<T, S, B>(
         self: Arc<Self>,
-        stream: TcpStream,
+        stream: T,
         service: S,
         shutdown: Receiver<bool>,
     ) where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        // An answer is one small write; waiting for more to send would only delay it.
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
         let watch = Arc::new(Watch::new(&self.limits));
         let socket = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
         let seen = Arc::clone(&watch);
@@ -165,8 +162,9 @@ trait Connection: Future {
     fn finish(self: Pin<&mut Self>);
 }
 
-impl<S, B> Connection for http1::Connection<TokioIo<Watched>, S>
+impl<T, S, B> Connection for http1::Connection<TokioIo<Watched<T>>, S>
 where
+    T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -176,8 +174,9 @@ where
     }
 }
 
-impl<S, B> Connection for auto::Connection<'_, TokioIo<Watched>, S, TokioExecutor>
+impl<T, S, B> Connection for auto::Connection<'_, TokioIo<Watched<T>>, S, TokioExecutor>
 where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,

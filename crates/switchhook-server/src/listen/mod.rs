@@ -8,11 +8,15 @@
 //! is being handled, time is the handler's business. An answer that streams must write something every
 //! [`Limits::idle`], or it is cut off like an idle connection.
 //!
+//! With a [`Certificate`], a connection must finish its handshake within [`Limits::handshake`]; what it owes counts from then
+//! on, in bytes of requests and answers, so that nobody keeps a connection with empty records.
+//!
 //! Bounds: [`Limits::connections_max`] in all and [`Limits::connections_per_ip_max`] from one address, loopback excepted;
 //! a connection beyond them is told 503 and closed.
 
 mod connection;
 mod places;
+mod tls;
 mod watch;
 
 #[cfg(test)]
@@ -32,9 +36,12 @@ use hyper::service::Service;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use self::connection::Protocols;
 use self::places::{Place, Places};
+pub use self::tls::{Certificate, CertificateError, LOOK_INTERVAL};
 
 /// What a connection may take. The defaults are those of SEC-4.
 #[derive(Debug, Clone)]
@@ -43,7 +50,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections at once from one address. Loopback is excepted: a proxy on this machine has only one.
     pub connections_per_ip_max: usize,
-    /// From the accept to the first byte.
+    /// From the accept to the end of the TLS handshake, where there is one.
+    pub handshake: Duration,
+    /// From the accept, or the end of the handshake, to the first byte.
     pub first_byte: Duration,
     /// From the first byte of a request to the end of its head.
     pub head: Duration,
@@ -62,6 +71,7 @@ impl Default for Limits {
         Self {
             connections_max: 10_000,
             connections_per_ip_max: 1_024,
+            handshake: Duration::from_secs(5),
             first_byte: Duration::from_secs(5),
             head: Duration::from_secs(5),
             idle: Duration::from_secs(30),
@@ -87,12 +97,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const REFUSAL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// Serves `listener` until `shutdown` becomes true (or its sender goes), then lets requests under way finish.
+/// Serves `listener`, with TLS where there is a `certificate`, until `shutdown` becomes true (or its sender goes), then lets requests under way finish.
 ///
 /// `service_for` makes the service of one connection; it is told the remote address. Idle connections are closed at
 /// once when the shutdown begins, the others after their request, and all of them after [`Limits::grace`].
 pub async fn serve<F, S, B>(
     listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
     limits: Limits,
     service_for: F,
     mut shutdown: tokio::sync::watch::Receiver<bool>,
@@ -127,12 +138,35 @@ where
             },
         };
         let Some(place) = places.take(remote.ip()) else {
-            refuse(&stream, remote);
+            refuse(&stream, remote, certificate.is_some());
             continue;
         };
-        let connection =
-            Arc::clone(&protocols).serve(stream, service_for(remote), shutdown.clone());
-        connections.spawn(hold(place, connection));
+        // An answer is one small write; waiting for more to send would only delay it.
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let (protocols, service) = (Arc::clone(&protocols), service_for(remote));
+        let ending = shutdown.clone();
+        match &certificate {
+            None => {
+                let connection = protocols.serve(stream, service, ending);
+                connections.spawn(hold(place, connection));
+            }
+            Some(certificate) => {
+                let greeted = greet(
+                    certificate.acceptor(),
+                    stream,
+                    limits.handshake,
+                    ending.clone(),
+                );
+                let connection = async move {
+                    if let Some(stream) = greeted.await {
+                        protocols.serve(stream, service, ending).await;
+                    }
+                };
+                connections.spawn(hold(place, connection));
+            }
+        }
     }
     drop(listener);
     drain(connections, limits.grace).await
@@ -142,6 +176,27 @@ where
 async fn begun(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
     // Without a sender nobody can keep the listener alive either.
     let _ = shutdown.wait_for(|begun| *begun).await;
+}
+
+/// The handshake; `None` when it failed, took too long, or the shutdown came first.
+async fn greet(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    within: Duration,
+    mut shutdown: tokio::sync::watch::Receiver<bool>,
+) -> Option<TlsStream<TcpStream>> {
+    tokio::select! {
+        biased;
+        () = begun(&mut shutdown) => None,
+        greeted = tokio::time::timeout(within, acceptor.accept(stream)) => match greeted {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => None,
+        },
+    }
 }
 
 async fn hold(place: Place, connection: impl Future<Output = ()>) {
@@ -181,8 +236,12 @@ async fn pause_after(error: &io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-fn refuse(stream: &TcpStream, remote: SocketAddr) {
+fn refuse(stream: &TcpStream, remote: SocketAddr, is_secure: bool) {
     tracing::debug!(%remote, "connection refused: the limit is reached");
+    if is_secure {
+        // A handshake would cost more than the limit is there to save.
+        return;
+    }
     // Into the empty send buffer of a new socket; if it does not fit, closing says enough.
     let _ = stream.try_write(REFUSAL);
 }

@@ -49,7 +49,13 @@ where
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let (shutdown, receiver) = tokio::sync::watch::channel(false);
-    let ended = tokio::spawn(serve(listener, limits, move |_| service.clone(), receiver));
+    let ended = tokio::spawn(serve(
+        listener,
+        None,
+        limits,
+        move |_| service.clone(),
+        receiver,
+    ));
     Running {
         at,
         shutdown,
@@ -297,7 +303,7 @@ async fn a_service_knows_the_remote_address() {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
         })
     };
-    tokio::spawn(serve(listener, limits(), service_for, receiver));
+    tokio::spawn(serve(listener, None, limits(), service_for, receiver));
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     read_answer(&mut stream).await;

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Limits;
@@ -128,13 +127,13 @@ impl Drop for Answering {
 }
 
 /// A socket that tells its watch of every byte.
-pub(super) struct Watched {
-    stream: TcpStream,
+pub(super) struct Watched<T> {
+    stream: T,
     watch: Arc<Watch>,
 }
 
-impl Watched {
-    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
+impl<T> Watched<T> {
+    pub(super) fn new(stream: T, watch: Arc<Watch>) -> Self {
         Self { stream, watch }
     }
 
@@ -146,7 +145,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -161,7 +160,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -76,6 +76,15 @@ impl Scrape {
         for (subscription, paused) in paused {
             gauges.gauge(&[("subscription", subscription)], paused.into())?;
         }
+        let enabled: BTreeMap<&Arc<str>, bool> = lanes
+            .iter()
+            .map(|lane| (&lane.subscription, lane.enabled))
+            .collect();
+        let help = "0 if the configuration switches it off";
+        let mut gauges = gauge(to, "subscription_enabled", help)?;
+        for (subscription, enabled) in enabled {
+            gauges.gauge(&[("subscription", subscription)], enabled.into())?;
+        }
         let mut keys: BTreeMap<&Arc<str>, u64> = BTreeMap::new();
         for lane in lanes {
             *keys.entry(&lane.subscription).or_default() += lane.keys as u64;
@@ -149,6 +158,12 @@ impl Scrape {
         let mut alerts = gauge(to, "alerts_raised", "Figures that are out of bounds")?;
         for (figure, count) in &reading.alerts {
             alerts.gauge(&[("figure", figure)], *count)?;
+        }
+        if let Some((succeeded, at)) = reading.config {
+            let help = "1 if what the configuration file says is in force, 0 if it was refused";
+            gauge(to, "config_last_reload_successful", help)?.only(succeeded.into())?;
+            let help = "When the configuration file was last read and put in force";
+            gauge(to, "config_last_reload_timestamp_seconds", help)?.only(at.0 / 1_000)?;
         }
         let forgotten = &reading.retention;
         let mut removed = counter(to, "retention_removed", "What retention has forgotten")?;

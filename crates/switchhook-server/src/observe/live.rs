@@ -6,7 +6,7 @@ use std::sync::Arc;
 use switchhook_core::event::OWN_SOURCE;
 use switchhook_core::time::UnixMs;
 use switchhook_wire::api::time::rfc3339;
-use switchhook_wire::api::{FlowStats, SourceStats, StatsView, TotalStats};
+use switchhook_wire::api::{FlowStats, SourceStats, StatsView, Stopped, TotalStats};
 
 use super::meters::{Meters, Source};
 use super::reading::Reading;
@@ -82,6 +82,7 @@ fn endpoints(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowStats> 
             .max();
         FlowStats {
             name: name.to_owned(),
+            stopped: None,
             rate_per_second: meter.rate.per_second(now_us),
             p99_ms: meter.recent.p99_ms(now_us),
             in_flight: in_flight.get(&Arc::from(name)).copied().unwrap_or(0) as u64,
@@ -96,10 +97,18 @@ fn endpoints(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowStats> 
     meters.endpoints.configured().map(flow).collect()
 }
 
+/// Why the subscription of this name sends nothing. Its partitions stop and go on together.
+fn stopped(reading: &Reading, name: &str) -> Option<Stopped> {
+    let mut lanes = reading.snapshot.lanes.iter();
+    let lane = lanes.find(|lane| *lane.subscription == *name)?;
+    Stopped::of(lane.enabled, lane.paused)
+}
+
 fn subscriptions(meters: &Meters, reading: &Reading, now_us: u64) -> Vec<FlowStats> {
     let lags = reading.lags();
     let flow = |(name, meter): (&str, &super::meters::Subscription)| FlowStats {
         name: name.to_owned(),
+        stopped: stopped(reading, name),
         rate_per_second: meter.rate.per_second(now_us),
         p99_ms: meter.recent.p99_ms(now_us),
         waiting: reading.waiting(name),

@@ -20,12 +20,18 @@
 //! | `job`, `state`, `done`, `total` | a job that has ended |
 //! | `figure`, `subject` | an alert that was raised or cleared |
 //! | `secret` | name of a secret that has another value |
+//! | `version`, `changes`, `actor` | a version of the configuration that came in force |
+//! | `entries`, `head`, `key` | a checkpoint of the audit log: the number of its last entry and its hash; who signs |
+//! | `problem`, `settings` | what is wrong with a configuration that was refused, and what only a restart takes over |
 
+use data_encoding::HEXLOWER;
+use switchhook_core::audit;
 use switchhook_core::breaker::{Change, State};
 use switchhook_core::delivery::{DeadReason, OutcomeKind, Verdict};
 use switchhook_core::engine::Judged;
 use switchhook_core::id::DeliveryId;
 use switchhook_core::time::UnixMs;
+use switchhook_wire::api::{ConfigPin, ConfigReloaded};
 
 /// An event is on disk.
 pub(super) fn accepted(source: &str, ack_us: u64, bytes: usize) {
@@ -125,6 +131,50 @@ pub(crate) fn alert(figure: &'static str, subject: &str, raised: bool) {
     }
 }
 
+/// A version of the configuration came in force.
+pub(crate) fn config_in_force(done: &ConfigReloaded, actor: &str) {
+    let changes: Vec<String> = done
+        .changes
+        .iter()
+        .map(|change| format!("{} {}", change.change.name(), change.object))
+        .collect();
+    tracing::info!(
+        version = done.version,
+        actor,
+        changes = changes.join(", "),
+        pinned = done.pinned.is_some(),
+        "configuration in force"
+    );
+    if !done.restart_needed.is_empty() {
+        let settings = done.restart_needed.join(", ");
+        tracing::warn!(
+            settings,
+            "restart needed: until then these are as they were at the start"
+        );
+    }
+}
+
+/// The configuration file was refused: what was in force stays so. Nothing if there are no problems.
+pub(crate) fn config_refused(problems: &[String]) {
+    for problem in problems {
+        tracing::error!(problem, "configuration refused");
+    }
+    if !problems.is_empty() {
+        tracing::error!(
+            problems = problems.len(),
+            "the configuration that was in force stays in force"
+        );
+    }
+}
+
+/// A version of the configuration counts in place of the file.
+pub(crate) fn config_is_pinned(pin: &ConfigPin) {
+    tracing::warn!(
+        version = pin.version,
+        "the configuration file does not count: it was rolled back from, and has not changed since"
+    );
+}
+
 /// A secret has another value.
 pub(crate) fn secret_changed(secret: &str) {
     tracing::info!(secret, "secret changed");
@@ -133,6 +183,17 @@ pub(crate) fn secret_changed(secret: &str) {
 /// A round of retention has forgotten something.
 pub(crate) fn forgotten(events: u64, dead: u64, bytes: u64) {
     tracing::info!(events, dead, bytes, "retention has made room");
+}
+
+/// Checkpoints of the audit log are checked with this key.
+pub(crate) fn checkpoint_key(key: &str) {
+    tracing::info!(key, "checkpoints of the audit log are signed");
+}
+
+/// A checkpoint of the audit log is on disk. Where log lines are kept elsewhere, so is what it knows.
+pub(crate) fn checkpoint(entries: u64, head: &audit::Hash) {
+    let head = HEXLOWER.encode(head);
+    tracing::info!(entries, head, "checkpoint of the audit log");
 }
 
 /// The gateway takes and sends events.

@@ -92,6 +92,8 @@ pub(crate) struct Reading {
     pub(crate) replayed: u64,
     /// What retention has forgotten since the start.
     pub(crate) retention: Done,
+    /// Whether the configuration file could be read when it last was, and when it last could; `None` without a file.
+    pub(crate) config: Option<(bool, UnixMs)>,
     /// Alerts that are raised, by figure.
     pub(crate) alerts: BTreeMap<&'static str, u64>,
 }

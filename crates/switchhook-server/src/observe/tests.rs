@@ -231,6 +231,7 @@ fn lane(subscription: &str, partition: u16, cursor: u64) -> LaneNow {
         done: 0,
         keys: 2,
         paused: false,
+        enabled: true,
     }
 }
 

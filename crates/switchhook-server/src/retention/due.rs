@@ -18,6 +18,7 @@ pub(super) const fn by_age(settings: &config::Retention, keep_from: Offset, now:
         keep_from,
         attempts_before: now.minus_ms(settings.attempts_ms),
         dead_before: now.minus_ms(settings.dead_ms),
+        now,
         items: STEP_ITEMS,
         pages: STEP_PAGES,
     }

@@ -10,6 +10,7 @@ mod due;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
 use switchhook_store::batch::{Retain, Retained};
@@ -39,7 +40,7 @@ const STEPS_MAX: u32 = 5_000;
 
 /// What was done since the start.
 pub(crate) struct Retention {
-    settings: config::Retention,
+    settings: ArcSwap<config::Retention>,
     done: Mutex<Done>,
 }
 
@@ -68,9 +69,19 @@ impl Done {
 impl Retention {
     pub(crate) fn new(settings: config::Retention) -> Self {
         Self {
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             done: Mutex::default(),
         }
+    }
+
+    /// How long things stay.
+    pub(crate) fn settings(&self) -> config::Retention {
+        **self.settings.load()
+    }
+
+    /// Things stay for so long from the next round on.
+    pub(crate) fn set(&self, settings: config::Retention) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// What was forgotten since the start.
@@ -85,7 +96,7 @@ impl Retention {
 
     /// What may be forgotten, and what was.
     pub(crate) fn status(&self) -> RetentionStatus {
-        let (settings, done) = (&self.settings, self.done());
+        let (settings, done) = (self.settings(), self.done());
         RetentionStatus {
             events_ms: settings.events_ms,
             attempts_ms: settings.attempts_ms,
@@ -134,9 +145,9 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
 
 /// Forgets what is too old, then, while the store is too large, what is oldest.
 pub(crate) async fn round(gateway: &Gateway) -> Result<(), Halt> {
-    let settings = &gateway.retention.settings;
+    let settings = gateway.retention.settings();
     let keep_from = keep_from(gateway).await?;
-    let mut retain = due::by_age(settings, keep_from, gateway.clock.now());
+    let mut retain = due::by_age(&settings, keep_from, gateway.clock.now());
     let mut steps = forget(gateway, retain, 0).await?;
     let mut from = Offset(0);
     while steps < STEPS_MAX
@@ -193,7 +204,7 @@ async fn due_by_size(
     from: Offset,
     keep_from: Offset,
 ) -> Result<Option<(UnixMs, Offset)>, Halt> {
-    let Some(bytes_max) = gateway.retention.settings.bytes_max else {
+    let Some(bytes_max) = gateway.retention.settings().bytes_max else {
         return Ok(None);
     };
     let read = in_background(&gateway.store, move |store| {

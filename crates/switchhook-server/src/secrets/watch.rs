@@ -84,8 +84,11 @@ mod tests {
 
     use tokio::time::timeout;
 
+    use switchhook_core::secret::versions::Versions;
+    use switchhook_core::time::UnixMs;
+
     use super::*;
-    use crate::secrets::Origin;
+    use crate::secrets::{Origin, kept};
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -116,6 +119,29 @@ mod tests {
         assert!(watcher.look().is_empty());
         write("crm", "two");
         assert_eq!(watcher.look(), [Arc::from("crm")]);
+    }
+
+    #[test]
+    fn a_new_value_in_the_store_is_a_change_and_the_end_of_an_overlap_is_none() {
+        let vault = crate::secrets::vault::Vault::of_test();
+        let name = Arc::from("web");
+        let secrets = Secrets::new(BTreeMap::from([(name, Origin::Kept)]), |_| None);
+        let secrets = Arc::new(secrets);
+        let mut watcher = Watcher::new(Arc::clone(&secrets));
+        let now = UnixMs(1);
+        let keep = |versions: &Versions| {
+            let document = kept::document(&vault, "web", versions, now).unwrap();
+            secrets.adopt(&vault, &[document]).unwrap();
+        };
+        let value = |text: &str| Secret::new(text.into());
+        keep(&secrets.set("web", value("one"), now).unwrap());
+        assert_eq!(watcher.look(), [Arc::from("web")]);
+        let rotated = secrets.rotate(&vault, "web", Some(value("two")), 10, now);
+        let rotated = rotated.unwrap();
+        keep(&rotated);
+        assert_eq!(watcher.look(), [Arc::from("web")]);
+        keep(&rotated.without_the_ended(UnixMs(11)).unwrap());
+        assert!(watcher.look().is_empty());
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The books of one subscription: where each of its deliveries stands and is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use switchhook_core::delivery::{self, Cursor};
 use switchhook_core::event::Event;
@@ -69,6 +69,7 @@ impl Account {
             counted: 0,
             recorded: false,
             in_flight: false,
+            apart_until: Offset(0),
             held_by: 0,
         });
         self.file(event.offset);
@@ -89,15 +90,34 @@ impl Account {
         }
     }
 
-    /// Its partitions or its order are others: every delivery stands anew.
-    pub(super) fn stand_anew(&mut self, log: &[Logged], now_ms: u64) {
+    /// Its partitions or its order are others: every delivery stands anew. The log ends at `end`.
+    ///
+    /// With an affinity to event types a key stands in several partitions, and order is kept in each of them: one of its
+    /// deliveries may wait for its next attempt in one while an earlier one has not had its turn in another. Where the
+    /// affinity is to keys from now on they meet. What had its turn before goes on as it would have: a wait that has
+    /// been promised does not grow for events that it never stood behind. Both are in the log by now; whatever comes
+    /// later, and what had no turn yet, is judged as ever.
+    pub(super) fn stand_anew(&mut self, log: &[Logged], end: Offset, now_ms: u64) {
         self.keys.clear();
         self.sought.clear();
         let stands: Vec<_> = log
             .iter()
             .map(|logged| self.stands(&logged.event))
             .collect();
+        let mut stood: BTreeMap<delivery::Place, BTreeSet<u16>> = BTreeMap::new();
+        for (cell, stands) in self.cells.iter().zip(&stands) {
+            if matches!(cell.place, Place::Pending | Place::Waiting | Place::Dead) {
+                stood
+                    .entry(*stands)
+                    .or_default()
+                    .insert(cell.stands.partition);
+            }
+        }
         for (cell, stands) in self.cells.iter_mut().zip(stands) {
+            let met = stood.get(&stands).is_some_and(|before| before.len() > 1);
+            if met && cell.place == Place::Waiting && cell.n > 0 {
+                cell.apart_until = end;
+            }
             cell.stands = stands;
         }
         for n in 1..=log.len() as u64 {

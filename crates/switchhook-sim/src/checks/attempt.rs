@@ -50,8 +50,9 @@ impl Ledger {
     /// A request leaves.
     pub(crate) fn started(&mut self, starting: &Starting<'_>) -> Checked {
         let account = self.known(starting.subscription)?;
-        check(!account.paused, Invariant::Paused, || {
-            format!("{starting:?}, which is paused")
+        let goes = account.enabled && !account.paused;
+        check(goes, Invariant::Paused, || {
+            format!("{starting:?}, which is paused or switched off")
         })?;
         let unrecorded = account.ended.contains_key(&starting.offset);
         let wait = account.waits.get(&starting.offset).copied();

@@ -80,6 +80,8 @@ pub(super) struct Cell {
     /// Whether any attempt of any chain was ever recorded.
     pub(super) recorded: bool,
     pub(super) in_flight: bool,
+    /// Everything before this stood in no order with it, where it comes first now: see [`Account::stand_anew`].
+    pub(super) apart_until: Offset,
     /// The process that has it in memory, waiting for a slot; 0 for none.
     pub(super) held_by: u32,
 }
@@ -150,6 +152,8 @@ pub(super) struct Account {
     /// Whether it is paused, as the process was told, and as the disk says.
     pub(super) paused: bool,
     pub(super) paused_on_disk: bool,
+    /// Whether the plan in force wants anything sent.
+    pub(super) enabled: bool,
     /// When it last went on, in the world's milliseconds.
     pub(super) resumed_ms: u64,
     /// The delivery of the event at offset `n` stands at `n - 1`.
@@ -205,6 +209,7 @@ impl Ledger {
             sought: BTreeMap::new(),
             paused: false,
             paused_on_disk: false,
+            enabled: true,
             resumed_ms: 0,
             cells: vec![],
             waits: BTreeMap::new(),
@@ -227,9 +232,14 @@ impl Ledger {
     }
 
     /// A plan is in force from now on. What is new in it begins at `end` of the log, or at the earliest event.
-    pub(crate) fn planned(&mut self, plan: &Plan, end: Offset) {
+    pub(crate) fn planned(&mut self, plan: &Plan, end: Offset, now_ms: u64) {
         for subscription in plan.subscriptions.values() {
             if let Some(account) = self.account_mut(&subscription.name) {
+                if std::mem::replace(&mut account.enabled, subscription.enabled)
+                    != subscription.enabled
+                {
+                    account.resumed_ms = now_ms;
+                }
                 account.begins.get_or_insert(match subscription.start {
                     Start::Earliest => Offset(1),
                     Start::Now | Start::At(_) | Start::Since(_) => end,
@@ -284,7 +294,7 @@ impl Ledger {
                 account.keys.judged_from = end;
             }
             if is_other_order || is_other_layout {
-                account.stand_anew(log, now_ms);
+                account.stand_anew(log, end, now_ms);
             }
             account.cursors_are_whole(cursors, is_other_layout)?;
         }

@@ -56,7 +56,7 @@ pub enum Invariant {
     ProbeOnly,
     /// I7: a probe that failed costs its delivery nothing.
     FreeProbes,
-    /// Nothing goes out for a paused subscription.
+    /// Nothing goes out for a subscription that is paused, or switched off in the configuration.
     Paused,
     /// Every partition of a group is one member's, and every delivery has one partition.
     OneMember,

@@ -128,8 +128,10 @@ impl Account {
         let earlier = key
             .into_iter()
             .flat_map(|key| key.open.range(from.min(starting.offset)..starting.offset));
+        let apart_until = self.cell(starting.offset).map(|cell| cell.apart_until);
         let overtaken = earlier.copied().find(|offset| {
             *offset >= sought
+                && apart_until.is_none_or(|until| *offset >= until)
                 && !self
                     .ended
                     .get(offset)

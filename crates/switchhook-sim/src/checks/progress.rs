@@ -46,7 +46,7 @@ impl Ledger {
             else {
                 continue;
             };
-            let stopped = account.paused || account.resumed_ms > before_ms;
+            let stopped = account.paused || !account.enabled || account.resumed_ms > before_ms;
             if stopped || !idle.gates.idle_since(member, idle.plan, before_ms) {
                 continue;
             }

@@ -36,13 +36,18 @@ impl Ledger {
         }
         for event in &commit.taken.events {
             self.gone.insert(event.offset);
-            let of = |account: &super::ledger::Account| account.cell(event.offset).copied();
+            // Where a subscription begins is in its books before it is on disk, and until then all that came before
+            // stands there as pending. It is not for it: should a crash forget where it began, it begins later.
             let needed = self.accounts.iter().find_map(|account| {
-                let open = matches!(
-                    of(account)?.place,
-                    Place::Pending | Place::Waiting | Place::Dead
-                );
-                (open && account.begins.is_some()).then(|| account.name())
+                let begins = account.begins?;
+                let open = match account.cell(event.offset)?.place {
+                    Place::Pending => event.offset >= begins,
+                    Place::Waiting | Place::Dead => true,
+                    Place::Elsewhere | Place::Delivered | Place::Discarded | Place::Skipped => {
+                        false
+                    }
+                };
+                open.then(|| account.name())
             });
             let old = event.received_at < retain.events_before
                 && keep_from.is_none_or(|from| event.offset < from);
@@ -54,10 +59,10 @@ impl Ledger {
         }
         for event in &commit.taken.events {
             // Who begins later never sees it.
-            let later = self
-                .accounts
-                .iter_mut()
-                .filter(|account| account.begins.is_none());
+            let begins_later = |account: &&mut super::ledger::Account| {
+                account.begins.is_none_or(|begins| event.offset < begins)
+            };
+            let later = self.accounts.iter_mut().filter(begins_later);
             later.for_each(|account| account.pass_over(event.offset));
         }
         let retained = commit.receipt.retained;

@@ -54,11 +54,15 @@ impl Config {
         self.plan_of(|_| true)
     }
 
-    /// Brings back every subscription; whether one was missing.
+    /// Brings back every subscription and switches it on; whether one was missing.
     pub(super) fn restore(&mut self) -> bool {
         let mut missing = false;
-        for (_, present) in &mut self.subscriptions {
+        for (subscription, present) in &mut self.subscriptions {
             missing |= !std::mem::replace(present, true);
+            if !subscription.enabled {
+                Arc::make_mut(subscription).enabled = true;
+                missing = true;
+            }
         }
         missing
     }
@@ -112,6 +116,17 @@ impl Config {
             slots: self.slots,
             subscriptions,
         }
+    }
+
+    /// Switches a subscription off, or on; which one, and whether it is on now.
+    fn switch(&mut self, entropy: &mut Entropy) -> (u64, bool) {
+        let number = entropy.below(self.subscriptions.len() as u64);
+        let Some((subscription, _)) = self.subscriptions.get_mut(index(number)) else {
+            return (number, true);
+        };
+        let subscription = Arc::make_mut(subscription);
+        subscription.enabled = !subscription.enabled;
+        (number, subscription.enabled)
     }
 
     /// One change; the number says of what kind.
@@ -243,6 +258,15 @@ impl World {
             .push(at_ms, super::Happening::Replan(self.processes));
     }
 
+    /// Somebody switches a subscription off, or on.
+    pub(super) fn switch_subscription(&mut self) {
+        let (number, enabled) = self.config.switch(&mut self.entropy);
+        self.note("switched (subscription, on)", [number, enabled.into(), 0]);
+        let at_ms = self.after(0, 1_000);
+        self.queue
+            .push(at_ms, super::Happening::Replan(self.processes));
+    }
+
     /// The plan as the engine gets to see it.
     pub(super) fn plan_for_engine(&self, plan: &Plan) -> Plan {
         let mut told = plan.clone();
@@ -265,6 +289,11 @@ impl World {
             }
             if self.is_sabotaged(Sabotage::RateIgnored) {
                 endpoint.rate = None;
+            }
+        }
+        if self.is_sabotaged(Sabotage::SwitchIgnored) {
+            for subscription in told.subscriptions.values_mut() {
+                Arc::make_mut(subscription).enabled = true;
             }
         }
         if self.is_sabotaged(Sabotage::HaltIgnored) {

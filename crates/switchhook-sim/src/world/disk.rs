@@ -48,6 +48,8 @@ pub(super) struct Disk {
     /// So many of those that wait are being written.
     writing: usize,
     group: u64,
+    /// When dispatch hears of the last pause, or end of one.
+    paused_at_ms: u64,
 }
 
 impl Disk {
@@ -159,12 +161,24 @@ impl World {
             Origin::Dispatch { number, rebased } => {
                 self.post(at_ms, process, Message::Committed(number, rebased));
             }
-            Origin::Operator(deed) => self.post(at_ms, process, Message::Done(deed)),
+            Origin::Operator(deed) => {
+                let at_ms = self.after_other_pauses(&deed, at_ms);
+                self.post(at_ms, process, Message::Done(deed));
+            }
         }
         if !added.is_empty() {
             self.step_soon();
         }
         Ok(())
+    }
+
+    /// Who pauses has his turn until dispatch has heard of it, as in the gateway: so what it hears last is on disk last.
+    fn after_other_pauses(&mut self, deed: &Deed, at_ms: u64) -> u64 {
+        if deed.pauses.is_empty() {
+            return at_ms;
+        }
+        self.disk.paused_at_ms = self.disk.paused_at_ms.max(at_ms);
+        self.disk.paused_at_ms
     }
 
     /// A letter that somebody else has ended meanwhile is not discarded with this batch.

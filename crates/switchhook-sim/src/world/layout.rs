@@ -62,11 +62,13 @@ impl World {
         let mut recovered = Recovered {
             cursor: cursor.offset,
             member: cursor.member.clone(),
-            settled: store.settled_from(name, cursor.partition, cursor.offset)?,
+            settled: store
+                .settled_from(name, cursor.partition, cursor.offset)?
+                .into(),
             keys: store.keys(name, cursor.partition)?,
         };
         if self.is_sabotaged(Sabotage::SettledForgotten) {
-            recovered.settled.clear();
+            recovered.settled = Arc::default();
         }
         if self.is_sabotaged(Sabotage::KeysForgotten) {
             recovered.keys.clear();

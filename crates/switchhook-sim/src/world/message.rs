@@ -252,7 +252,7 @@ impl World {
             let paused = self.ledger.is_paused(name);
             self.ledger.paused(name, paused, now_ms);
         }
-        self.ledger.planned(&plan, end);
+        self.ledger.planned(&plan, end, now_ms);
         process.engine.handle_end(end);
         let told = self.plan_for_engine(&plan);
         if std::mem::take(&mut process.restarting) {

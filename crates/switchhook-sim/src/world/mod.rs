@@ -52,6 +52,9 @@ use trace::Trace;
 pub use options::Options;
 pub(crate) use options::index;
 
+/// So many times somebody switches a subscription off or on in [`run_with_switches`]: as often as plans change at most.
+const SWITCHES: u64 = 30;
+
 /// Something that happens. What carries a process number is for that process only and dies with it.
 enum Happening {
     Burst(usize),
@@ -125,7 +128,17 @@ impl fmt::Display for Broken {
 /// # Errors
 /// The first invariant that does not hold.
 pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Result<Summary, Box<Broken>> {
-    live(World::new(seed, sabotage)).0
+    live(World::new(Options::of(seed), sabotage)).0
+}
+
+/// The same in a world in which people also switch subscriptions off and on in the configuration.
+///
+/// # Errors
+/// The first invariant that does not hold.
+pub fn run_with_switches(seed: u64, sabotage: Option<Sabotage>) -> Result<Summary, Box<Broken>> {
+    let mut options = Options::of(seed);
+    options.faults.disables = SWITCHES;
+    live(World::new(options, sabotage)).0
 }
 
 /// Lives through the world of `seed` and says what happened, whether it held or not.
@@ -133,7 +146,7 @@ pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Result<Summary, Box<Broken>
 /// # Errors
 /// The first invariant that does not hold.
 pub fn run_and_tell(seed: u64) -> (Result<Summary, Box<Broken>>, Options, Vec<String>) {
-    let mut world = World::new(seed, None);
+    let mut world = World::new(Options::of(seed), None);
     world.trace.keeps_all = true;
     let (result, world) = live(world);
     let lines = world.trace.lines();
@@ -187,13 +200,12 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
-        let options = Options::of(seed);
+    fn new(options: Options, sabotage: Option<Sabotage>) -> Self {
         let config = Config::new(&options);
         let ledger = Ledger::new(&config.whole_plan());
         let mut world = Self {
             sabotage,
-            entropy: Entropy::new(!seed),
+            entropy: Entropy::new(!options.seed),
             clock: Clock::default(),
             queue: Queue::default(),
             trace: Trace::default(),

@@ -30,6 +30,8 @@ const LETTERS_MAX: u64 = 200;
 pub(super) enum Act {
     Letters,
     Pause,
+    /// A subscription is switched off or on in the configuration.
+    Enable,
     Switch,
     Retain,
     Rerun,
@@ -63,6 +65,7 @@ impl World {
         match act {
             Act::Letters => self.handle_letters()?,
             Act::Pause => self.pause(),
+            Act::Enable => self.switch_subscription(),
             Act::Switch => self.switch(),
             Act::Retain => self.retain(),
             Act::Rerun => self.rerun()?,
@@ -199,7 +202,11 @@ impl World {
     }
 
     fn set_pause(&mut self, subscription: Arc<str>, paused: bool) {
-        self.note("pause (paused)", [u64::from(paused), 0, 0]);
+        let number = super::attempt::digit(&subscription);
+        self.note(
+            "pause (paused, subscription)",
+            [u64::from(paused), number, 0],
+        );
         let at = self.clock.wall();
         let batch = Batch {
             pauses: vec![PauseChange {
@@ -268,6 +275,7 @@ impl World {
                 keep_from: lowest.unwrap_or(self.ledger.end()),
                 attempts_before,
                 dead_before,
+                now: wall,
                 items: u32::try_from(1 + self.entropy.below(2_000)).unwrap_or(1),
                 pages: 0,
             }),
@@ -349,6 +357,7 @@ impl World {
         let acts = [
             (faults.operations, Act::Letters),
             (faults.pauses, Act::Pause),
+            (faults.disables, Act::Enable),
             (faults.switches, Act::Switch),
             (faults.retentions, Act::Retain),
             (faults.reruns, Act::Rerun),

@@ -1,4 +1,4 @@
-//! Jobs, pauses and the audit log.
+//! Jobs and pauses.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use switchhook_core::time::UnixMs;
 
 use super::Fixture;
 use crate::Batch;
-use crate::batch::{AuditEntry, JOBS_MAX, Job, Pause, PauseChange};
+use crate::batch::{JOBS_MAX, Job, Pause, PauseChange};
 
 fn job(n: usize, is_over: bool, body: &str) -> Job {
     Job {
@@ -87,39 +87,4 @@ pub(super) fn a_pause_stays_until_it_is_taken_back(fixture: &mut Fixture) {
         fixture.store().pauses().expect("they can be read"),
         expected
     );
-}
-
-pub(super) fn the_audit_log_is_numbered_and_read_from_the_newest(fixture: &mut Fixture) {
-    let entry = |n: u64| AuditEntry {
-        at: UnixMs(n),
-        actor: "ada".into(),
-        action: "replay.start".into(),
-        object: format!("subscription/{n}").into(),
-        detail: "{}".into(),
-    };
-    let write = |entries: &[u64]| Batch {
-        audit: entries.iter().map(|n| entry(*n)).collect(),
-        ..Batch::default()
-    };
-    fixture.write(write(&[10, 20]));
-    fixture.write(write(&[30]));
-    fixture.reopen();
-    fixture.write(write(&[40]));
-    let read = |before, items| {
-        let found = fixture
-            .store()
-            .audit(before, items)
-            .expect("it can be read");
-        for audited in &found {
-            assert_eq!(audited.entry, entry(audited.number * 10));
-        }
-        found
-            .iter()
-            .map(|audited| audited.number)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(read(None, 9), [4, 3, 2, 1]);
-    assert_eq!(read(None, 2), [4, 3]);
-    assert_eq!(read(Some(3), 9), [2, 1]);
-    assert_eq!(read(Some(1), 9), [0; 0]);
 }

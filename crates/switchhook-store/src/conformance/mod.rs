@@ -5,9 +5,12 @@
 //!
 //! A second proof compares engines with [`crate::memory`] on random batches; it is a test of this crate.
 
+mod attempts;
+mod audit;
 mod breakers;
 mod dead;
 mod dedup;
+mod documents;
 mod events;
 mod jobs;
 mod log;
@@ -159,8 +162,19 @@ const CHECKS: &[Check] = &[
     jobs::a_job_is_written_over_the_one_with_its_id,
     jobs::of_too_many_jobs_the_oldest_that_are_over_go,
     jobs::a_pause_stays_until_it_is_taken_back,
-    jobs::the_audit_log_is_numbered_and_read_from_the_newest,
+    audit::the_log_is_numbered_and_read_from_both_ends,
+    audit::each_entry_is_chained_to_the_one_before,
+    attempts::each_filter_finds_what_it_names,
+    attempts::pages_go_back_and_part_no_event,
+    attempts::a_look_ends_after_a_bounded_number_of_attempts,
+    attempts::attempts_go_with_their_events,
+    documents::a_document_reads_back_as_the_last_one_written,
+    documents::rooms_do_not_see_each_other,
+    documents::pages_of_a_room_follow_each_other_by_id,
+    documents::an_expired_document_is_gone_and_taken_away_in_steps,
+    documents::a_batch_with_too_large_a_document_is_refused_whole,
+    documents::a_change_its_secret_its_answer_and_its_audit_entry_are_one,
     breakers::the_last_record_of_each_endpoint_is_kept,
     resources::versions_go_on_over_changes_and_deletes,
-    resources::tokens_are_kept,
+    resources::a_resource_is_managed_by_what_its_last_change_says,
 ];

@@ -17,12 +17,13 @@ use switchhook_core::time::UnixMs;
 use super::Fixture;
 use super::sample::{ALL, attempt, cursor, dead, event, id, waiting, with_dedup};
 use super::tests::{embedded_in, memory};
-use crate::Batch;
 use crate::batch::{
-    AuditEntry, Job, Layout, NewEvent, Pause, PauseChange, Replay, ResourceChange, Retain,
+    AuditEntry, DocumentChange, Job, Layout, NewEvent, Pause, PauseChange, Replay, ResourceChange,
+    Retain, Room,
 };
 use crate::embedded::verify;
-use crate::query::{Counts, DeadFilter, EventFilter, Limit};
+use crate::query::{AttemptFilter, Counts, DeadFilter, EventFilter, Limit};
+use crate::{Batch, Store};
 
 /// Offsets are few, so that records meet each other.
 const EVENTS: u64 = 6;
@@ -191,6 +192,20 @@ fn records() -> impl Strategy<Value = Records> {
     })
 }
 
+fn document() -> impl Strategy<Value = DocumentChange> {
+    let room = prop::sample::select(vec![Room::Token, Room::Answer]);
+    let expires = prop::option::of((0..30_u64).prop_map(UnixMs));
+    (room, name(), any::<bool>(), 0..9_u64, expires).prop_map(
+        |(room, id, there, at, expires_at)| DocumentChange {
+            room,
+            id: id.into(),
+            body: there.then(|| at.to_string().into()),
+            at: UnixMs(at),
+            expires_at,
+        },
+    )
+}
+
 /// What the management API hands in.
 fn control() -> impl Strategy<Value = Batch> {
     use prop::collection::vec;
@@ -199,6 +214,7 @@ fn control() -> impl Strategy<Value = Batch> {
             kind: "source".into(),
             name: name.into(),
             body: there.then(|| "{}".into()),
+            managed_by: (at_ms > 4).then(|| "team.toml".into()),
             at: UnixMs(at_ms),
         });
     let pause = (name(), any::<bool>()).prop_map(|(name, is_paused)| PauseChange {
@@ -227,20 +243,23 @@ fn control() -> impl Strategy<Value = Batch> {
         detail: "{}".into(),
     });
     (
-        vec(change, 0..2),
+        (vec(change, 0..2), vec(document(), 0..4)),
         vec(pause, 0..2),
         vec(job, 0..2),
         prop::option::weighted(0.2, layout),
         vec(entry, 0..2),
     )
-        .prop_map(|(resources, pauses, jobs, layout, audit)| Batch {
-            resources,
-            pauses,
-            jobs,
-            layouts: layout.into_iter().collect(),
-            audit,
-            ..Batch::default()
-        })
+        .prop_map(
+            |((resources, documents), pauses, jobs, layout, audit)| Batch {
+                resources,
+                documents,
+                pauses,
+                jobs,
+                layouts: layout.into_iter().collect(),
+                audit,
+                ..Batch::default()
+            },
+        )
 }
 
 /// Times are all or nothing for events and attempts: in which order those that are too young are passed over is the
@@ -248,12 +267,13 @@ fn control() -> impl Strategy<Value = Batch> {
 fn retain() -> impl Strategy<Value = Retain> {
     let time = || prop::sample::select(vec![UnixMs(0), UnixMs::NEVER]);
     let items = prop::sample::select(vec![1, 2, 100]);
-    (time(), time(), 0..9_u64, 1..20_u64, items).prop_map(
-        |(events_before, attempts_before, dead_ms, keep_from, items)| Retain {
+    (time(), time(), (0..9_u64, 0..20_u64), 1..20_u64, items).prop_map(
+        |(events_before, attempts_before, (dead_ms, now_ms), keep_from, items)| Retain {
             events_before,
             keep_from: Offset(keep_from),
             attempts_before,
             dead_before: UnixMs(dead_ms),
+            now: UnixMs(now_ms),
             items,
             pages: 0,
         },
@@ -312,6 +332,45 @@ fn of_known_events(mut batch: Batch, walked: Offset, fixture: &Fixture) -> Batch
     batch
 }
 
+/// What the management API can read of its own.
+fn note_control(store: &dyn Store, note: &mut impl FnMut(&dyn std::fmt::Debug)) {
+    note(&store.resources().unwrap());
+    note(&(
+        store.breakers().unwrap(),
+        store.layouts().unwrap(),
+        store.pauses().unwrap(),
+    ));
+    note(&(store.jobs().unwrap(), store.audit(Some(9), 5).unwrap()));
+    note(&(
+        store.audit_from(3, 4).unwrap(),
+        store.audit_from(1, 99).unwrap(),
+    ));
+    for room in [Room::Token, Room::Answer, Room::Secret] {
+        for now in [0, 12, 100].map(UnixMs) {
+            note(&store.documents(room, None, 9, now).unwrap());
+            note(&store.documents(room, Some("a"), 1, now).unwrap());
+            note(&store.document(room, "b", now).unwrap());
+        }
+    }
+}
+
+/// The lists of attempts.
+fn note_attempts(store: &dyn Store, few: Limit, note: &mut impl FnMut(&dyn std::fmt::Debug)) {
+    let filter = AttemptFilter::default();
+    for before in [None, Some(Offset(4))] {
+        note(&store.attempts(&filter, before, few).unwrap());
+        note(&store.attempts(&filter, before, ALL).unwrap());
+    }
+    for name in NAMES {
+        let filter = AttemptFilter {
+            subscription: Some(name.into()),
+            until: Some(UnixMs(13)),
+            ..AttemptFilter::default()
+        };
+        note(&store.attempts(&filter, None, few).unwrap());
+    }
+}
+
 /// Everything that can be read, as one text to compare.
 fn everything(fixture: &Fixture) -> String {
     let store = fixture.store();
@@ -325,19 +384,14 @@ fn everything(fixture: &Fixture) -> String {
     note(&store.read_log(Offset(1), all).unwrap());
     note(&store.read_log(Offset(3), few).unwrap());
     note(&store.cursors().unwrap());
-    note(&store.resources().unwrap());
     note(&Counts {
         bytes: 0,
         free_bytes: 0,
         ..store.counts().unwrap()
     });
     note(&store.tail().end());
-    note(&(
-        store.breakers().unwrap(),
-        store.layouts().unwrap(),
-        store.pauses().unwrap(),
-    ));
-    note(&(store.jobs().unwrap(), store.audit(Some(9), 5).unwrap()));
+    note_control(store, &mut note);
+    note_attempts(store, few, &mut note);
     for offset in 1..=EVENTS + 1 {
         note(&store.history(Offset(offset)).unwrap());
     }

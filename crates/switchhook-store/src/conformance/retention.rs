@@ -20,6 +20,7 @@ const EVERYTHING: Retain = Retain {
     keep_from: Offset(u64::MAX),
     attempts_before: UnixMs::NEVER,
     dead_before: UnixMs::NEVER,
+    now: UnixMs::NEVER,
     items: 1000,
     pages: 0,
 };

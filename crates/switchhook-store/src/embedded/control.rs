@@ -1,5 +1,5 @@
-//! What the management API makes and keeps: resources, tokens, pauses, jobs, the audit log; and the breakers, which
-//! are as few and as small. Each is written and read here.
+//! What the management API makes and keeps: resources, pauses, jobs, layouts; and the breakers, which are as few
+//! and as small. Each is written and read here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,17 +10,15 @@ use switchhook_core::time::UnixMs;
 
 use super::codec::{bad, int, uint};
 use super::read::{code, time};
-use crate::batch::{
-    AuditEntry, JOBS_MAX, Job, Layout, Pause, PauseChange, Resource, ResourceChange, Token,
-};
-use crate::query::Audited;
+use crate::batch::{JOBS_MAX, Job, Layout, Pause, PauseChange, Resource, ResourceChange};
 
 /// The version goes on over a delete, which leaves a row without a body.
-const PUT: &str =
-    "INSERT INTO resource (kind, name, version, body, updated_at) VALUES (?1, ?2, 1, ?3, ?4)
-     ON CONFLICT (kind, name) DO UPDATE
-     SET version = version + 1, body = excluded.body, updated_at = excluded.updated_at";
-const DELETE: &str = "UPDATE resource SET version = version + 1, body = NULL, updated_at = ?3
+const PUT: &str = "INSERT INTO resource (kind, name, version, body, managed_by, updated_at)
+     VALUES (?1, ?2, 1, ?3, ?4, ?5)
+     ON CONFLICT (kind, name) DO UPDATE SET version = version + 1, body = excluded.body,
+     managed_by = excluded.managed_by, updated_at = excluded.updated_at";
+const DELETE: &str =
+    "UPDATE resource SET version = version + 1, body = NULL, managed_by = ?3, updated_at = ?4
      WHERE kind = ?1 AND name = ?2 AND body IS NOT NULL";
 const SAVE_BREAKER: &str = "INSERT OR REPLACE INTO breaker
      (endpoint, state, cause, since, until, failed_probes, reason, pause_until)
@@ -34,30 +32,20 @@ const SAVE_JOB: &str =
 /// All but the newest, where one that is over counts as older than one that is not.
 const FORGET_JOBS: &str = "DELETE FROM job WHERE id IN
      (SELECT id FROM job ORDER BY is_over, id DESC LIMIT -1 OFFSET ?1)";
-const AUDIT: &str =
-    "INSERT INTO audit (actor, action, object, detail, at) VALUES (?1, ?2, ?3, ?4, ?5)";
-pub(super) const AUDITED: &str = "SELECT number, actor, action, object, detail, at FROM audit
-     WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
-const ADD_TOKEN: &str = "INSERT OR REPLACE INTO token (hash, name, created_at) VALUES (?1, ?2, ?3)";
 
 /// Makes, changes or deletes a resource.
 pub(super) fn change(conn: &Connection, change: &ResourceChange) -> rusqlite::Result<()> {
     let (kind, name, at) = (&*change.kind, &*change.name, int(change.at.0));
+    let managed_by = change.managed_by.as_deref();
     match change.body.as_deref() {
         Some(body) => conn
             .prepare_cached(PUT)?
-            .execute(params![kind, name, body, at]),
+            .execute(params![kind, name, body, managed_by, at]),
         None => conn
             .prepare_cached(DELETE)?
-            .execute(params![kind, name, at]),
+            .execute(params![kind, name, managed_by, at]),
     }
     .map(drop)
-}
-
-/// Adds a token.
-pub(super) fn add_token(conn: &Connection, token: &Token) -> rusqlite::Result<()> {
-    let values = params![token.hash.as_slice(), &*token.name, int(token.created_at.0)];
-    conn.prepare_cached(ADD_TOKEN)?.execute(values).map(drop)
 }
 
 /// Writes what of a gate outlives a restart.
@@ -118,22 +106,9 @@ pub(super) fn save_jobs(conn: &Connection, jobs: &[Job]) -> rusqlite::Result<()>
         .map(drop)
 }
 
-/// Adds an entry to the audit log.
-pub(super) fn audit(conn: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
-    let AuditEntry {
-        at,
-        actor,
-        action,
-        object,
-        detail,
-    } = entry;
-    let values = params![&**actor, &**action, &**object, &**detail, int(at.0)];
-    conn.prepare_cached(AUDIT)?.execute(values).map(drop)
-}
-
 pub(super) fn resources(conn: &Connection) -> rusqlite::Result<Vec<Resource>> {
     conn.prepare_cached(
-        "SELECT kind, name, version, body, updated_at FROM resource WHERE body IS NOT NULL ORDER BY kind, name",
+        "SELECT kind, name, version, body, managed_by, updated_at FROM resource ORDER BY kind, name",
     )?
     .query_map([], |row| {
         Ok(Resource {
@@ -141,22 +116,11 @@ pub(super) fn resources(conn: &Connection) -> rusqlite::Result<Vec<Resource>> {
             name: row.get(1)?,
             version: uint(row.get(2)?),
             body: row.get(3)?,
-            updated_at: time(row, 4)?,
+            managed_by: row.get(4)?,
+            updated_at: time(row, 5)?,
         })
     })?
     .collect()
-}
-
-pub(super) fn tokens(conn: &Connection) -> rusqlite::Result<Vec<Token>> {
-    conn.prepare_cached("SELECT hash, name, created_at FROM token ORDER BY created_at, hash")?
-        .query_map([], |row| {
-            Ok(Token {
-                hash: row.get(0)?,
-                name: row.get(1)?,
-                created_at: time(row, 2)?,
-            })
-        })?
-        .collect()
 }
 
 pub(super) fn breakers(conn: &Connection) -> rusqlite::Result<Vec<Record>> {
@@ -208,29 +172,6 @@ pub(super) fn jobs(conn: &Connection) -> rusqlite::Result<Vec<Job>> {
                 is_over: row.get(1)?,
                 body: row.get(2)?,
                 updated_at: time(row, 3)?,
-            })
-        })?
-        .collect()
-}
-
-pub(super) fn audited(
-    conn: &Connection,
-    before: Option<u64>,
-    items: usize,
-) -> rusqlite::Result<Vec<Audited>> {
-    let before = before.map_or(i64::MAX, int);
-    let items = i64::try_from(items).unwrap_or(i64::MAX);
-    conn.prepare_cached(AUDITED)?
-        .query_map(params![before, items], |row| {
-            Ok(Audited {
-                number: uint(row.get(0)?),
-                entry: AuditEntry {
-                    actor: row.get(1)?,
-                    action: row.get(2)?,
-                    object: row.get(3)?,
-                    detail: row.get(4)?,
-                    at: time(row, 5)?,
-                },
             })
         })?
         .collect()

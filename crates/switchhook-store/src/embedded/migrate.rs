@@ -7,17 +7,25 @@
 use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use switchhook_core::audit::ORIGIN;
 use switchhook_core::group::key_hash;
 
-use super::schema::{APPLICATION_ID, FORMAT_1, FORMAT_2_INDEXES, FORMAT_2_TABLES};
-use super::sqlite;
+use super::codec::uint;
+use super::schema::{
+    APPLICATION_ID, FORMAT_1, FORMAT_2_INDEXES, FORMAT_2_TABLES, FORMAT_3, FORMAT_3_END,
+};
+use super::{audit, sqlite};
 use crate::Error;
 
 /// Leads from one format to the next.
 type Step = fn(&Connection) -> rusqlite::Result<()>;
 
 /// Step `i` leads from format `i` to `i + 1`.
-const STEPS: &[Step] = &[|conn| conn.execute_batch(FORMAT_1), to_format_2];
+const STEPS: &[Step] = &[
+    |conn| conn.execute_batch(FORMAT_1),
+    to_format_2,
+    to_format_3,
+];
 
 /// The newest format.
 #[expect(clippy::cast_possible_truncation, reason = "a handful of steps")]
@@ -80,6 +88,26 @@ fn fill_keys(conn: &Connection, table: &str) -> rusqlite::Result<()> {
     let mut fill = conn.prepare(&format!("UPDATE {table} SET key = ?2 WHERE seq = ?1"))?;
     for (seq, key) in keys {
         fill.execute(params![seq, key])?;
+    }
+    Ok(())
+}
+
+fn to_format_3(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(FORMAT_3)?;
+    chain(conn)?;
+    conn.execute_batch(FORMAT_3_END)
+}
+
+/// Gives the entries of the audit log their hashes, in their order.
+fn chain(conn: &Connection) -> rusqlite::Result<()> {
+    let mut entries = conn
+        .prepare("SELECT number, actor, action, object, detail, at FROM audit_2 ORDER BY number")?;
+    let mut insert = conn.prepare_cached(audit::INSERT)?;
+    let mut rows = entries.query([])?;
+    let mut last = ORIGIN;
+    while let Some(row) = rows.next()? {
+        let number = uint(row.get(0)?);
+        last = audit::add(&mut insert, &last, number, &audit::entry(row)?)?;
     }
     Ok(())
 }

@@ -10,10 +10,12 @@
 //! `ballast`, the reserve for a full disk.
 
 mod append;
+mod audit;
 mod codec;
 mod control;
 mod copy;
 mod disk;
+mod documents;
 mod identities;
 mod lock;
 mod migrate;
@@ -23,6 +25,7 @@ mod pool;
 mod progress;
 mod queue;
 mod read;
+mod read_attempts;
 mod read_dead;
 mod read_work;
 mod records;
@@ -50,7 +53,7 @@ use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
 pub use copy::restore;
-pub use verify::{Report, verify};
+pub use verify::{Report, setting, verify, verify_audit};
 
 use self::lock::Lock;
 use self::names::Lexicon;
@@ -58,9 +61,10 @@ use self::pool::Pool;
 use self::queue::Queue;
 use self::read::Reader;
 use self::writer::{Shared, Writer};
-use crate::batch::{Job, Pause, Resource, Token};
+use crate::batch::{Document, Job, Pause, Resource, Room};
 use crate::query::{
-    Audited, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
+    AttemptFilter, AttemptPage, Audited, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork,
+    EventFilter, History, Limit,
 };
 use crate::tail::Tail;
 use crate::{Batch, Done, Error, Store};
@@ -326,7 +330,11 @@ impl Store for Embedded {
     }
 
     fn audit(&self, before: Option<u64>, items: usize) -> Result<Vec<Audited>, Error> {
-        self.read(|conn, _| control::audited(conn, before, items))
+        self.read(|conn, _| audit::before(conn, before, items))
+    }
+
+    fn audit_from(&self, from: u64, items: usize) -> Result<Vec<Audited>, Error> {
+        self.read(|conn, _| audit::from(conn, from, items))
     }
 
     fn offset_at(&self, time: UnixMs) -> Result<Offset, Error> {
@@ -379,12 +387,31 @@ impl Store for Embedded {
         Ok(counts)
     }
 
-    fn resources(&self) -> Result<Vec<Resource>, Error> {
-        self.read(|conn, _| control::resources(conn))
+    fn attempts(
+        &self,
+        filter: &AttemptFilter,
+        before: Option<Offset>,
+        limit: Limit,
+    ) -> Result<AttemptPage, Error> {
+        self.read(|conn, names| read_attempts::list(conn, names, filter, before, limit))
     }
 
-    fn tokens(&self) -> Result<Vec<Token>, Error> {
-        self.read(|conn, _| control::tokens(conn))
+    fn documents(
+        &self,
+        room: Room,
+        after: Option<&str>,
+        items: usize,
+        now: UnixMs,
+    ) -> Result<Vec<Document>, Error> {
+        self.read(|conn, _| documents::list(conn, room, after, items, now))
+    }
+
+    fn document(&self, room: Room, id: &str, now: UnixMs) -> Result<Option<Document>, Error> {
+        self.read(|conn, _| documents::get(conn, room, id, now))
+    }
+
+    fn resources(&self) -> Result<Vec<Resource>, Error> {
+        self.read(|conn, _| control::resources(conn))
     }
 
     fn backup(&self, path: &Path) -> Result<(), Error> {

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::Options;
 use crate::{Batch, Done, Error};
 
@@ -43,7 +45,7 @@ impl Job {
             && batch.replays.is_empty()
             && batch.discards.is_empty()
             && batch.resources.is_empty()
-            && batch.tokens.is_empty()
+            && batch.documents.is_empty()
             && batch.pauses.is_empty()
             && batch.jobs.is_empty()
             && batch.layouts.is_empty()
@@ -62,10 +64,16 @@ impl Job {
             + 8 * records.own_events.len()
             + batch.replays.len()
             + batch.discards.len()
+            + batch.resources.len()
+            + batch.documents.len()
             + batch.audit.len();
         let jobs: usize = batch.jobs.iter().map(|job| job.body.len()).sum();
+        let resources = batch.resources.iter().filter_map(|it| it.body.as_ref());
+        let resources: usize = resources.map(|body| body.len()).sum();
+        let documents = batch.documents.iter().filter_map(|it| it.body.as_ref());
+        let documents: usize = documents.map(Bytes::len).sum();
         Self {
-            weight: events + jobs + rows * ROW_WEIGHT,
+            weight: events + jobs + resources + documents + rows * ROW_WEIGHT,
             urgent: !alone,
             since: now,
             batch,
@@ -183,6 +191,9 @@ impl Inner {
         if self.closed {
             return Some(Error::Closed);
         }
+        if let Some(refusal) = job.batch.refusal() {
+            return Some(refusal);
+        }
         // A single batch may be larger than the limit: then it comes alone.
         let over = self.weight > 0 && self.weight + job.weight > WEIGHT_MAX;
         (over && job.has_events()).then_some(Error::Overloaded {
@@ -218,7 +229,7 @@ mod tests {
 
     use super::*;
     use crate::Receipt;
-    use crate::batch::NewEvent;
+    use crate::batch::{DocumentChange, NewEvent, ResourceChange, Room};
 
     fn event(bytes: usize) -> Batch {
         let event = NewEvent {
@@ -300,6 +311,37 @@ mod tests {
         assert_eq!(queue.next_group().unwrap().len(), GROUP_EVENTS_MAX);
         assert_eq!(queue.next_group().unwrap().len(), 1);
         let _large = [0, 0].map(|_| push(&queue, event(GROUP_WEIGHT_MAX / 2)));
+        assert_eq!(queue.next_group().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn documents_and_resources_count_towards_a_group_as_events_do() {
+        let queue = queue();
+        let half: Bytes = vec![b'7'; GROUP_WEIGHT_MAX / 2].into();
+        let document = DocumentChange {
+            room: Room::Config,
+            id: "1".into(),
+            body: Some(half.clone()),
+            at: UnixMs(0),
+            expires_at: None,
+        };
+        let resource = ResourceChange {
+            kind: "source".into(),
+            name: "web".into(),
+            body: Some(String::from_utf8_lossy(&half).into()),
+            managed_by: None,
+            at: UnixMs(0),
+        };
+        let documents = Batch {
+            documents: vec![document],
+            ..Batch::default()
+        };
+        let resources = Batch {
+            resources: vec![resource],
+            ..Batch::default()
+        };
+        let _both = [documents, resources].map(|batch| push(&queue, batch));
+        assert_eq!(queue.next_group().unwrap().len(), 1);
         assert_eq!(queue.next_group().unwrap().len(), 1);
     }
 

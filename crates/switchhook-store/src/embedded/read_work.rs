@@ -234,7 +234,12 @@ fn count_waiting(
     Ok(())
 }
 
-fn attempt(conn: &Connection, names: &mut Lexicon, row: &Row<'_>) -> rusqlite::Result<Attempt> {
+/// The attempt in the columns of [`ATTEMPTS_OF`].
+pub(super) fn attempt(
+    conn: &Connection,
+    names: &mut Lexicon,
+    row: &Row<'_>,
+) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         key: key(conn, names, row)?,
         partition: 0,

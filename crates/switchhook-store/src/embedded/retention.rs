@@ -1,7 +1,7 @@
 //! Forgets what may be forgotten, in bounded steps from the low end of the log, and gives disk space back.
 //!
 //! What may go: dead letters by the time they were given up, then events with their attempts, then attempts of
-//! events that stay. What never goes: anything at or after `keep_from` (a restart asks what is settled there), and
+//! events that stay, and documents that have expired. What never goes: anything at or after `keep_from` (a restart asks what is settled there), and
 //! anything of an event that has a waiting row or a dead letter.
 //!
 //! A [`Walk`] remembers how far it has looked, so that what had to stay is not looked at again with each step, be
@@ -18,6 +18,7 @@ use rusqlite::{Connection, params};
 use switchhook_core::time::UnixMs;
 
 use super::codec::int;
+use super::documents;
 use super::records::Recorder;
 use super::schema::PAGE_BYTES;
 use crate::batch::{Retain, Retained};
@@ -256,6 +257,8 @@ pub(super) fn retain(
     }
     done.more = done.dead >= items as u64;
     records.retention.step(conn, retain, &mut done)?;
+    done.documents = documents::sweep(conn, retain.now, retain.items.max(1))?;
+    done.more |= done.documents >= items as u64;
     Ok(done)
 }
 

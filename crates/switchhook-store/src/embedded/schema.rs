@@ -18,6 +18,10 @@
 //! * `progress.top` is the highest offset with a record of that partition: an upper bound for the search
 //!   for what is settled beyond the cursor. So an attempt needs no partition of its own.
 //! * `identity` has the id of its event, not its offset: it outlives the event.
+//! * `document` has what the server keeps by name; its rooms are the codes of `batch::Room`: 1 tokens, 2 clients, 3 secrets,
+//!   4 configuration files, 5 answers by idempotency key, 6 checkpoints of the audit log, 7 settings. The body comes last:
+//!   what is asked of the other columns does not read through it. `document_expiring` has only those that expire.
+//! * `audit` is a chain: `hash` is taken over the hash of the entry before and the entry itself (`core::audit`).
 //! * `forgotten` says how many events are gone and the highest offset among them: a log that is empty goes on
 //!   where it ended, an offset that is missing for another reason is found, and events are counted by two numbers.
 //!
@@ -239,4 +243,44 @@ CREATE INDEX waiting_order ON waiting (subscription, partition, key, seq)
     WHERE reason = 5 AND due_at = 9223372036854775807;
 CREATE INDEX dead_old ON dead (at, subscription, seq) WHERE gap <> 3;
 CREATE INDEX dead_halting ON dead (subscription, partition, key, seq) WHERE gap = 3;
+";
+
+/// From format 2 to 3. A token becomes a document by the hex of its hash, with the rights that it had: all. Its id has the
+/// form of a `UUIDv7` of the time when it was made, as those of new tokens. The audit log is filled in after it, with its hashes; then [`FORMAT_3_END`].
+pub(super) const FORMAT_3: &str = "
+ALTER TABLE resource ADD COLUMN managed_by TEXT;
+
+CREATE TABLE document (
+    room       INTEGER NOT NULL,
+    id         TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    body       BLOB NOT NULL,
+    PRIMARY KEY (room, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX document_expiring ON document (expires_at, room, id) WHERE expires_at IS NOT NULL;
+INSERT INTO document
+    SELECT 1, lower(hex(hash)), created_at, NULL,
+           CAST(json_object(
+               'id', 'tok_' || printf('%012x', created_at) || '7' || lower(substr(hex(hash), 1, 3)) ||
+                     '8' || lower(substr(hex(hash), 4, 15)),
+               'name', name, 'scopes', json_array('admin'), 'createdAt', created_at) AS BLOB)
+    FROM token;
+DROP TABLE token;
+
+ALTER TABLE audit RENAME TO audit_2;
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    actor  TEXT NOT NULL,
+    action TEXT NOT NULL,
+    object TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    at     INTEGER NOT NULL,
+    hash   BLOB NOT NULL
+) STRICT;
+";
+
+/// The end of the step from format 2 to 3.
+pub(super) const FORMAT_3_END: &str = "
+DROP TABLE audit_2;
 ";

@@ -1,6 +1,11 @@
+mod copies;
+mod disk;
 mod format;
+mod format_2;
+mod identities;
 mod plans;
 mod retention;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +23,7 @@ use switchhook_core::time::UnixMs;
 use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
 
-use super::{Embedded, Options, read, restore, verify};
+use super::{Embedded, Options, read};
 use crate::batch::NewEvent;
 use crate::query::Limit;
 use crate::{Batch, Error, Receipt, Store};
@@ -171,19 +176,6 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_damaged_store_is_refused_or_found_by_verify() {
-    let (dir, store) = three_events();
-    drop(store);
-    let path = dir.path().join("store.db");
-    let mut bytes = std::fs::read(&path).unwrap();
-    // The first page holds the schema: without it nothing can be read.
-    bytes[100..200].fill(0xff);
-    std::fs::write(&path, &bytes).unwrap();
-    assert!(matches!(refusal(dir.path()), Error::Damaged { .. }));
-    assert!(matches!(verify(dir.path()), Err(Error::Damaged { .. })));
-}
-
-#[test]
 fn a_newer_format_is_refused() {
     let (dir, store) = three_events();
     drop(store);
@@ -194,106 +186,10 @@ fn a_newer_format_is_refused() {
         refusal(dir.path()),
         Error::TooNew {
             found: 99,
-            known: 2,
+            known: 3,
             ..
         }
     ));
-}
-
-#[test]
-fn below_the_hard_mark_events_are_refused_and_records_are_written() {
-    let (dir, store) = three_events();
-    drop(store);
-    let full = Options {
-        hard_free_bytes: u64::MAX,
-        ..options()
-    };
-    let store = Embedded::open(dir.path(), full).unwrap();
-    let with_both = Batch {
-        events: vec![event(9)],
-        ..rows([2])
-    };
-    let answers = [events([4]), rows([1]), with_both].map(|batch| hand_in(&store, batch));
-    let [event, record, both] = answers.map(|answer| answer.recv().unwrap());
-    assert!(matches!(
-        event,
-        Err(Error::Full {
-            needed_bytes: u64::MAX,
-            ..
-        })
-    ));
-    assert!(matches!(both, Err(Error::Full { .. })));
-    record.unwrap();
-    let counts = store.counts().unwrap();
-    assert_eq!((counts.events, counts.waiting.get("s")), (3, Some(&1)));
-}
-
-#[test]
-fn while_the_disk_fills_up_attempts_keep_their_results_but_not_their_texts() {
-    for (soft_free_bytes, kept) in [(0, true), (u64::MAX, false)] {
-        let dir = tempdir().unwrap();
-        let options = Options {
-            soft_free_bytes,
-            ..options()
-        };
-        let store = Embedded::open(dir.path(), options).unwrap();
-        write(&store, events(1..=1)).unwrap();
-        let records = Records {
-            attempts: vec![Attempt {
-                detail: Some("busy".into()),
-                ..attempt(1)
-            }],
-            ..Records::default()
-        };
-        let batch = Batch {
-            records,
-            ..Batch::default()
-        };
-        write(&store, batch).unwrap();
-        let history = store.history(Offset(1)).unwrap();
-        assert_eq!(history.attempts[0].outcome, attempt(1).outcome);
-        assert_eq!(history.attempts[0].detail.is_some(), kept);
-    }
-}
-
-#[test]
-fn on_a_full_disk_the_ballast_goes_and_completions_are_still_written() {
-    let dir = tempdir().unwrap();
-    let small = Options {
-        pages_max: Some(60),
-        ballast_bytes: 4096,
-        ..options()
-    };
-    let store = Embedded::open(dir.path(), small).unwrap();
-    write(&store, events(1..=3)).unwrap();
-    assert!(dir.path().join("ballast").exists());
-    let huge = NewEvent {
-        body: vec![0; 1 << 20].into(),
-        ..event(4)
-    };
-    let record = hand_in(&store, rows([1]));
-    let refused = write(
-        &store,
-        Batch {
-            events: vec![huge],
-            ..rows([2])
-        },
-    );
-    assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?}");
-    record.recv().unwrap().unwrap();
-    assert!(!dir.path().join("ballast").exists());
-    // Nothing of the refused batch is left, and what fits is taken.
-    let receipt = write(&store, events([5])).unwrap();
-    assert_eq!(
-        receipt.appended,
-        [crate::Appended::New {
-            id: event(5).id,
-            offset: Offset(4)
-        }]
-    );
-    assert_eq!(store.counts().unwrap().waiting.get("s"), Some(&1));
-    drop(store);
-    assert_eq!(verify(dir.path()).unwrap().problems, [""; 0]);
 }
 
 #[test]
@@ -328,20 +224,6 @@ fn a_batch_that_cannot_be_written_takes_no_other_with_it() {
 }
 
 #[test]
-fn the_ballast_is_there_when_it_may_be() {
-    let dir = tempdir().unwrap();
-    let with = Options {
-        ballast_bytes: 1 << 20,
-        ..options()
-    };
-    drop(Embedded::open(dir.path(), with).unwrap());
-    assert_eq!(
-        std::fs::metadata(dir.path().join("ballast")).unwrap().len(),
-        1 << 20
-    );
-}
-
-#[test]
 fn closing_commits_what_was_handed_in_and_refuses_what_comes_later() {
     let (dir, store) = three_events();
     let early: Vec<_> = (4..50).map(|n| hand_in(&store, events([n]))).collect();
@@ -373,154 +255,6 @@ fn a_write_that_fails_poisons_the_store() {
     let first = write(&store, events([4]));
     assert!(matches!(first, Err(Error::Fatal(_))), "{first:?}");
     assert!(matches!(write(&store, rows([1])), Err(Error::Fatal(_))));
-}
-
-#[test]
-fn a_backup_of_a_running_store_restores_to_the_same_content() {
-    let (dir, store) = three_events();
-    write(&store, rows([1, 2])).unwrap();
-    let copy = dir.path().join("copy.db");
-    store.backup(&copy).unwrap();
-    assert!(matches!(store.backup(&copy), Err(Error::File { .. })));
-    write(&store, events([4])).unwrap();
-
-    let base = tempdir().unwrap();
-    let to = base.path().join("restored");
-    restore(&copy, &to).unwrap();
-    let again = restore(&copy, &to);
-    assert!(matches!(again, Err(Error::File { .. })), "{again:?}");
-    let restored = open(&to);
-    let vacuum = restored
-        .read(|conn, _| conn.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0)));
-    assert_eq!(
-        vacuum.unwrap(),
-        2,
-        "it can shrink, like the one it was made from"
-    );
-    let before = store
-        .read_log(Offset(1), Limit { items: 3, ..ALL })
-        .unwrap();
-    assert_eq!(restored.read_log(Offset(1), ALL).unwrap(), before);
-    assert_eq!(restored.counts().unwrap().waiting.get("s"), Some(&2));
-    write(&restored, events([5])).unwrap();
-    drop(restored);
-    let report = verify(&to).unwrap();
-    assert_eq!(
-        (report.events, report.waiting, report.problems),
-        (4, 2, vec![])
-    );
-}
-
-#[test]
-fn a_damaged_backup_is_not_restored() {
-    let (dir, store) = three_events();
-    let copy = dir.path().join("copy.db");
-    store.backup(&copy).unwrap();
-    let conn = Connection::open(&copy).unwrap();
-    conn.execute_batch("DELETE FROM event WHERE seq = 2")
-        .unwrap();
-    drop(conn);
-    let to = tempdir().unwrap();
-    let Err(Error::Damaged { what, .. }) = restore(&copy, to.path()) else {
-        panic!("an event is missing")
-    };
-    assert_eq!(what, "1 offsets are missing from the log");
-    assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn verify_names_each_broken_invariant() {
-    let (dir, store) = three_events();
-    write(&store, rows([1])).unwrap();
-    drop(store);
-    assert_eq!(verify(dir.path()).unwrap().problems, [""; 0]);
-    let conn = Connection::open(dir.path().join("store.db")).unwrap();
-    for (sql, problem) in [
-        (
-            "UPDATE progress SET committed = 5",
-            "1 cursors are past the end of the log",
-        ),
-        (
-            "UPDATE waiting SET seq = 9",
-            "1 waiting rows are of no event",
-        ),
-        (
-            "UPDATE progress SET waiting = 7",
-            "1 counts of waiting rows are wrong",
-        ),
-        (
-            "UPDATE event SET source = 77 WHERE seq = 1",
-            "1 events have a source or type without a name",
-        ),
-        (
-            "INSERT INTO dead SELECT seq, 's', chain, 1, 1, 1, NULL, 'e', 1, NULL, 0, NULL, 1 FROM waiting",
-            "1 deliveries are both waiting and dead",
-        ),
-        (
-            "UPDATE progress SET member = 77",
-            "1 members of groups have no name",
-        ),
-        (
-            "UPDATE progress SET top = 0",
-            "1 waiting rows are above the highest offset noted for their partition",
-        ),
-        (
-            "INSERT INTO audit VALUES (3, 'ada', 'a', 'o', '{}', 1)",
-            "2 numbers are missing from the audit log",
-        ),
-        (
-            "UPDATE forgotten SET events = 2",
-            "2 offsets are missing from the log",
-        ),
-    ] {
-        conn.execute_batch(&format!("BEGIN; {sql}; COMMIT"))
-            .unwrap();
-        let problems = verify(dir.path()).unwrap().problems;
-        assert!(
-            problems.iter().any(|found| found == problem),
-            "{sql}: {problems:?}"
-        );
-    }
-}
-
-#[test]
-fn expired_identities_are_removed_while_new_ones_come() {
-    let dir = tempdir().unwrap();
-    let store = open(dir.path());
-    let identified = |n: u64| {
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-        let dedup = crate::batch::DedupEntry {
-            key,
-            body_hash: n,
-            window_ms: 1000,
-        };
-        NewEvent {
-            received_at: UnixMs(n * 10_000),
-            dedup: Some(dedup),
-            ..event(n)
-        }
-    };
-    for hundred in 0..100 {
-        let events = (hundred * 100..(hundred + 1) * 100)
-            .map(identified)
-            .collect();
-        write(
-            &store,
-            Batch {
-                events,
-                ..Batch::default()
-            },
-        )
-        .unwrap();
-    }
-    drop(store);
-    let conn = Connection::open(dir.path().join("store.db")).unwrap();
-    let left: i64 = conn
-        .query_row("SELECT count(*) FROM identity", [], |row| row.get(0))
-        .unwrap();
-    // 360 of them are younger than the hour that entries are kept longer.
-    assert!((300..3000).contains(&left), "{left} of 10000");
 }
 
 #[test]
@@ -588,41 +322,6 @@ fn what_a_failed_read_tells_is_why_it_failed() {
     let told = failed.unwrap_err().to_string();
     assert!(told.contains("the disk failed"), "{told}");
     assert_eq!(reader.at_one_moment(|_, _| Ok(7)).unwrap(), 7);
-}
-
-#[test]
-fn identities_are_remembered_after_the_clock_was_ahead_for_a_moment() {
-    let dir = tempdir().unwrap();
-    let store = open(dir.path());
-    const DAY_MS: u64 = 86_400_000;
-    let identified = |id: u64, identity: u64, at: u64| NewEvent {
-        received_at: UnixMs(at),
-        dedup: Some(crate::batch::DedupEntry {
-            key: u128::from(identity).to_be_bytes(),
-            body_hash: identity,
-            window_ms: DAY_MS,
-        }),
-        ..event(id)
-    };
-    let one = |event| {
-        let batch = Batch {
-            events: vec![event],
-            ..Batch::default()
-        };
-        write(&store, batch).unwrap().appended
-    };
-    one(identified(1, 1, 100 * DAY_MS));
-    // More than memory keeps, so that all of them move on to the table.
-    for n in 2..=20 {
-        one(identified(n, n, n));
-    }
-    for n in 2..=20 {
-        let again = one(identified(100 + n, n, 100));
-        assert!(
-            matches!(again[..], [crate::Appended::Duplicate { .. }]),
-            "{n}: {again:?}"
-        );
-    }
 }
 
 #[test]

@@ -1,14 +1,19 @@
-//! Checks a whole store: SQLite's own check, and what must be true of ours.
+//! Checks a whole store: SQLite's own check, and what must be true of ours; and the audit log against its checkpoints.
 //!
 //! It only reads, and may run beside a gateway. It changes and repairs nothing. The time it takes grows with
 //! the store.
 
 use std::path::Path;
 
+use bytes::Bytes;
 use rusqlite::Connection;
+use switchhook_core::audit::verifier::{Kept, Report as AuditReport, Verifier, Witnesses};
+use switchhook_core::time::UnixMs;
 
-use super::{database, migrate, sqlite};
+use super::codec::uint;
+use super::{audit, database, documents, migrate, sqlite};
 use crate::Error;
+use crate::batch::Room;
 
 /// Problems reported, at most: after some the picture is clear.
 const PROBLEMS_MAX: usize = 100;
@@ -98,6 +103,11 @@ const INVARIANTS: &[(u32, &str, &str)] = &[
          WHERE a.seq > coalesce(p.top, 0)",
     ),
     (
+        3,
+        "documents are in no room",
+        "SELECT count(*) FROM document WHERE room NOT BETWEEN 1 AND 7",
+    ),
+    (
         2,
         "numbers are missing from the audit log",
         "SELECT coalesce(max(number), 0) - count(*) FROM audit",
@@ -112,8 +122,85 @@ pub fn verify(dir: &Path) -> Result<Report, Error> {
     verify_file(&database(dir))
 }
 
-/// Checks the store in the file at `path`.
-pub(super) fn verify_file(path: &Path) -> Result<Report, Error> {
+/// Checks the audit log of the store in `dir` against the checkpoints in it and against `witnesses`.
+///
+/// # Errors
+/// When there is no store, its format has no chain yet, or it is so damaged that it cannot be read.
+pub fn verify_audit(dir: &Path, witnesses: Witnesses) -> Result<AuditReport, Error> {
+    let path = database(dir);
+    let (conn, format) = open(&path)?;
+    if format < CHAINED {
+        return Err(Error::Damaged {
+            what: format!("format {format} has no chained audit log; the next start makes one"),
+            path,
+        });
+    }
+    let failed = |error| sqlite::read_error(&path, &error);
+    conn.execute_batch("BEGIN").map_err(failed)?;
+    let witnesses = with_own(&conn, witnesses).map_err(failed)?;
+    follow(&conn, witnesses).map_err(failed)
+}
+
+/// The setting `id` of the store in `dir`, which may be under way: something that is not sealed.
+///
+/// # Errors
+/// When there is no store, or it is so damaged that it cannot be read.
+pub fn setting(dir: &Path, id: &str) -> Result<Option<Bytes>, Error> {
+    let path = database(dir);
+    let (conn, format) = open(&path)?;
+    if format < CHAINED {
+        return Ok(None);
+    }
+    let found = documents::get(&conn, Room::Setting, id, UnixMs(0));
+    let found = found.map_err(|error| sqlite::read_error(&path, &error))?;
+    Ok(found.map(|document| document.body))
+}
+
+/// The format from which audit entries have hashes.
+const CHAINED: u32 = 3;
+
+/// Checkpoints of the store that are read at a time.
+const CHECKPOINTS_AT_A_TIME: usize = 100;
+
+/// Adds the checkpoints that the store itself has.
+fn with_own(conn: &Connection, mut witnesses: Witnesses) -> rusqlite::Result<Witnesses> {
+    let mut after = None;
+    loop {
+        let room = Room::Checkpoint;
+        let page = documents::list(
+            conn,
+            room,
+            after.as_deref(),
+            CHECKPOINTS_AT_A_TIME,
+            UnixMs(0),
+        )?;
+        let Some(last) = page.last() else {
+            return Ok(witnesses);
+        };
+        after = Some(last.id.clone());
+        for document in &page {
+            let note = String::from_utf8_lossy(&document.body);
+            witnesses.add(Kept::Inside((&*document.id).into()), &note);
+        }
+    }
+}
+
+/// Looks at every entry in the order of the numbers.
+fn follow(conn: &Connection, witnesses: Witnesses) -> rusqlite::Result<AuditReport> {
+    let mut verifier = Verifier::new(witnesses);
+    let mut statement = conn.prepare(audit::ALL)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let entry = audit::entry(row)?;
+        // What is no hash is not that of the entry either.
+        let hash = row.get::<_, Vec<u8>>(6)?.try_into().unwrap_or_default();
+        verifier.entry(&entry.hashed(uint(row.get(0)?)), &hash);
+    }
+    Ok(verifier.finish())
+}
+
+/// Opens the file at `path` for reading, with its format.
+fn open(path: &Path) -> Result<(Connection, u32), Error> {
     let conn = sqlite::open_reader(path).map_err(|error| sqlite::open_error(path, &error))?;
     let format = migrate::format(&conn, path)?;
     if format == 0 {
@@ -122,6 +209,12 @@ pub(super) fn verify_file(path: &Path) -> Result<Report, Error> {
             what: "it is empty".into(),
         });
     }
+    Ok((conn, format))
+}
+
+/// Checks the store in the file at `path`.
+pub(super) fn verify_file(path: &Path) -> Result<Report, Error> {
+    let (conn, format) = open(path)?;
     let failed = |error| sqlite::read_error(path, &error);
     conn.execute_batch("BEGIN").map_err(failed)?;
     let mut report = Report {
@@ -139,6 +232,11 @@ pub(super) fn verify_file(path: &Path) -> Result<Report, Error> {
         report.attempts = number(&conn, "SELECT count(*) FROM attempt").map_err(failed)?;
         report.waiting = number(&conn, "SELECT count(*) FROM waiting").map_err(failed)?;
         report.dead = number(&conn, "SELECT count(*) FROM dead").map_err(failed)?;
+        if format >= CHAINED {
+            let audit = follow(&conn, Witnesses::default()).map_err(failed)?;
+            let breaks = audit.findings.iter().map(ToString::to_string);
+            report.problems.extend(breaks);
+        }
     }
     Ok(report)
 }

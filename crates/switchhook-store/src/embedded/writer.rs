@@ -22,12 +22,13 @@ use rusqlite::{Connection, ErrorCode};
 use switchhook_core::event::Event;
 
 use super::append::Appender;
+use super::audit::AuditLog;
 use super::disk::Disk;
 use super::names::Interner;
 use super::queue::{Job, Queue};
 use super::records::{Recorder, rebase};
 use super::schema::PAGE_BYTES;
-use super::{Options, control, order, retention};
+use super::{Options, control, documents, order, retention};
 use crate::conflict;
 use crate::tail::Tail;
 use crate::{Batch, Done, Error, Receipt};
@@ -54,6 +55,7 @@ struct Ledger<'c> {
     names: Interner<'c>,
     events: Appender<'c>,
     records: Recorder<'c>,
+    audit: AuditLog<'c>,
 }
 
 /// The writer.
@@ -304,6 +306,7 @@ impl<'c> Ledger<'c> {
             names: Interner::new(conn),
             events: Appender::load(conn)?,
             records: Recorder::load(conn)?,
+            audit: AuditLog::load(conn)?,
         })
     }
 
@@ -347,9 +350,6 @@ impl<'c> Ledger<'c> {
         for (key, chain) in &batch.discards {
             receipt.discarded += u64::from(self.records.remove_dead(key, Some(*chain))?);
         }
-        for change in &batch.resources {
-            control::change(self.conn, change)?;
-        }
         self.apply_control(batch)?;
         if let Some(now) = batch.rebase {
             rebase(self.conn, now)?;
@@ -361,8 +361,11 @@ impl<'c> Ledger<'c> {
     }
 
     fn apply_control(&mut self, batch: &Batch) -> rusqlite::Result<()> {
-        for token in &batch.tokens {
-            control::add_token(self.conn, token)?;
+        for change in &batch.resources {
+            control::change(self.conn, change)?;
+        }
+        for change in &batch.documents {
+            documents::change(self.conn, change)?;
         }
         for change in &batch.pauses {
             control::pause(self.conn, change)?;
@@ -372,7 +375,7 @@ impl<'c> Ledger<'c> {
             self.records.lay_out(&mut self.names, layout)?;
         }
         for entry in &batch.audit {
-            control::audit(self.conn, entry)?;
+            self.audit.note(entry)?;
         }
         Ok(())
     }

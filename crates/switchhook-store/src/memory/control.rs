@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use switchhook_core::audit::ORIGIN;
 use switchhook_core::breaker;
 use switchhook_core::time::UnixMs;
 
-use crate::batch::{
-    AuditEntry, JOBS_MAX, Job, Pause, PauseChange, Resource, ResourceChange, Token,
-};
+use crate::batch::{AuditEntry, JOBS_MAX, Job, Pause, PauseChange, Resource, ResourceChange};
 use crate::query::Audited;
 
 /// Everything that is neither an event nor of a delivery.
@@ -16,18 +15,19 @@ use crate::query::Audited;
 pub(super) struct Control {
     /// By kind and name; without a body once deleted, so that versions go on.
     resources: BTreeMap<(Arc<str>, Arc<str>), Slot>,
-    tokens: BTreeMap<[u8; 32], Token>,
     breakers: BTreeMap<Arc<str>, breaker::Record>,
     pub(super) layouts: BTreeMap<Arc<str>, Arc<str>>,
     pub(super) pauses: BTreeMap<Arc<str>, Pause>,
     jobs: BTreeMap<Arc<str>, Job>,
-    audit: Vec<AuditEntry>,
+    /// In the order of their numbers.
+    audit: Vec<Audited>,
 }
 
 #[derive(Debug, Clone)]
 struct Slot {
     version: u64,
     body: Option<Arc<str>>,
+    managed_by: Option<Arc<str>>,
     updated_at: UnixMs,
 }
 
@@ -45,13 +45,10 @@ impl Control {
             Slot {
                 version,
                 body: change.body,
+                managed_by: change.managed_by,
                 updated_at: change.at,
             },
         );
-    }
-
-    pub(super) fn add_token(&mut self, token: Token) {
-        self.tokens.insert(token.hash, token);
     }
 
     pub(super) fn save_breaker(&mut self, record: breaker::Record) {
@@ -78,28 +75,25 @@ impl Control {
     }
 
     pub(super) fn note(&mut self, entry: AuditEntry) {
-        self.audit.push(entry);
+        let (before, last) = self
+            .audit
+            .last()
+            .map_or((ORIGIN, 0), |last| (last.hash, last.number));
+        self.audit.push(Audited::after(&before, last + 1, entry));
     }
 
     pub(super) fn resources(&self) -> Vec<Resource> {
         self.resources
             .iter()
-            .filter_map(|((kind, name), slot)| {
-                Some(Resource {
-                    kind: kind.clone(),
-                    name: name.clone(),
-                    version: slot.version,
-                    body: slot.body.clone()?,
-                    updated_at: slot.updated_at,
-                })
+            .map(|((kind, name), slot)| Resource {
+                kind: kind.clone(),
+                name: name.clone(),
+                version: slot.version,
+                body: slot.body.clone(),
+                managed_by: slot.managed_by.clone(),
+                updated_at: slot.updated_at,
             })
             .collect()
-    }
-
-    pub(super) fn tokens(&self) -> Vec<Token> {
-        let mut tokens: Vec<Token> = self.tokens.values().cloned().collect();
-        tokens.sort_by_key(|token| token.created_at);
-        tokens
     }
 
     pub(super) fn breakers(&self) -> Vec<breaker::Record> {
@@ -111,15 +105,16 @@ impl Control {
     }
 
     pub(super) fn audit(&self, before: Option<u64>, items: usize) -> Vec<Audited> {
-        let numbered = (1..).zip(&self.audit).map(|(number, entry)| Audited {
-            number,
-            entry: entry.clone(),
-        });
-        let mut found: Vec<Audited> = numbered
-            .take_while(|entry| before.is_none_or(|before| entry.number < before))
-            .collect();
-        found.reverse();
-        found.truncate(items);
+        let found = self.audit.iter().rev();
         found
+            .filter(|entry| before.is_none_or(|before| entry.number < before))
+            .take(items)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn audit_from(&self, from: u64, items: usize) -> Vec<Audited> {
+        let found = self.audit.iter().filter(|entry| entry.number >= from);
+        found.take(items).cloned().collect()
     }
 }

@@ -10,6 +10,7 @@
 //! It is durable for as long as the process lives, and bounded by nothing but memory.
 
 mod control;
+mod documents;
 mod partitions;
 mod read;
 mod retention;
@@ -30,10 +31,10 @@ use switchhook_core::time::UnixMs;
 pub use state::State;
 pub(crate) use state::own_event;
 
-use crate::batch::{Job, Pause, Resource, Token};
+use crate::batch::{Document, Job, Pause, Resource, Room};
 use crate::query::{
-    Audited, Budget, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History,
-    Limit,
+    AttemptFilter, AttemptPage, Audited, Budget, Counts, DeadFilter, DeadLetter, DeadPosition,
+    DueWork, EventFilter, History, Limit,
 };
 use crate::tail::Tail;
 use crate::{Batch, Done, Error, Store};
@@ -101,6 +102,10 @@ impl Store for Memory {
         if inner.closed {
             drop(inner);
             return done(Err(Error::Closed));
+        }
+        if let Some(refusal) = batch.refusal() {
+            drop(inner);
+            return done(Err(refusal));
         }
         let end = inner.state.end();
         let retain = batch.retain.take();
@@ -191,6 +196,10 @@ impl Store for Memory {
         Ok(self.lock().state.control.audit(before, items))
     }
 
+    fn audit_from(&self, from: u64, items: usize) -> Result<Vec<Audited>, Error> {
+        Ok(self.lock().state.control.audit_from(from, items))
+    }
+
     fn offset_at(&self, time: UnixMs) -> Result<Offset, Error> {
         Ok(self.lock().state.offset_at(time))
     }
@@ -248,12 +257,31 @@ impl Store for Memory {
         Ok(self.lock().state.counts())
     }
 
-    fn resources(&self) -> Result<Vec<Resource>, Error> {
-        Ok(self.lock().state.control.resources())
+    fn attempts(
+        &self,
+        filter: &AttemptFilter,
+        before: Option<Offset>,
+        limit: Limit,
+    ) -> Result<AttemptPage, Error> {
+        Ok(self.lock().state.attempts(filter, before, limit))
     }
 
-    fn tokens(&self) -> Result<Vec<Token>, Error> {
-        Ok(self.lock().state.control.tokens())
+    fn documents(
+        &self,
+        room: Room,
+        after: Option<&str>,
+        items: usize,
+        now: UnixMs,
+    ) -> Result<Vec<Document>, Error> {
+        Ok(self.lock().state.documents.list(room, after, items, now))
+    }
+
+    fn document(&self, room: Room, id: &str, now: UnixMs) -> Result<Option<Document>, Error> {
+        Ok(self.lock().state.documents.get(room, id, now))
+    }
+
+    fn resources(&self) -> Result<Vec<Resource>, Error> {
+        Ok(self.lock().state.control.resources())
     }
 
     /// A store in memory has nothing that could be copied to a file.

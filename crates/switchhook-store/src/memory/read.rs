@@ -13,8 +13,8 @@ use switchhook_core::time::UnixMs;
 use super::State;
 use crate::keys::Keys;
 use crate::query::{
-    Budget, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
-    SCANNED_MAX,
+    AttemptFilter, AttemptPage, AttemptWalk, Budget, Counts, DeadFilter, DeadLetter, DeadPosition,
+    DueWork, EventFilter, History, Limit, SCANNED_MAX,
 };
 
 impl State {
@@ -206,6 +206,32 @@ impl State {
                 .cloned()
                 .collect(),
         }
+    }
+
+    pub(super) fn attempts(
+        &self,
+        filter: &AttemptFilter,
+        before: Option<Offset>,
+        limit: Limit,
+    ) -> AttemptPage {
+        let mut walk = AttemptWalk::new(limit);
+        let attempted = self.attempted();
+        let events = attempted.range(..before.unwrap_or(self.end())).rev();
+        for (offset, keys) in events {
+            let Some(event) = self.at(*offset) else {
+                continue;
+            };
+            let made = keys.iter().filter_map(|key| self.attempts.get(key));
+            for attempt in made.flat_map(BTreeMap::values) {
+                if walk.ends_before(*offset) {
+                    return walk.page();
+                }
+                if filter.matches(attempt) {
+                    walk.take(attempt.clone(), event.id);
+                }
+            }
+        }
+        walk.page()
     }
 
     pub(super) fn dead_matching(

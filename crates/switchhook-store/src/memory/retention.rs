@@ -18,6 +18,8 @@ impl State {
         let needed = self.needed();
         self.forget_events(retain, items, &needed, &mut done);
         self.forget_attempts(retain, items, &needed, &mut done);
+        done.documents = self.documents.sweep(retain.now, items);
+        done.more |= done.documents == items;
         done
     }
 
@@ -107,7 +109,7 @@ impl State {
     }
 
     /// The deliveries that have attempts, by event.
-    fn attempted(&self) -> BTreeMap<Offset, Vec<DeliveryKey>> {
+    pub(super) fn attempted(&self) -> BTreeMap<Offset, Vec<DeliveryKey>> {
         let mut attempted: BTreeMap<Offset, Vec<DeliveryKey>> = BTreeMap::new();
         for key in self.attempts.keys() {
             attempted.entry(key.offset).or_default().push(key.clone());

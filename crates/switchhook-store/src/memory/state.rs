@@ -15,6 +15,7 @@ use switchhook_core::id::{EventId, Offset};
 use switchhook_core::time::UnixMs;
 
 use super::control::Control;
+use super::documents::Documents;
 use crate::batch::{DedupEntry, NewEvent, Replay};
 use crate::conflict;
 use crate::query::DeadPosition;
@@ -42,6 +43,7 @@ pub struct State {
     /// The order in which dead letters are listed.
     pub(super) dead_order: BTreeSet<DeadPosition>,
     pub(super) control: Control,
+    pub(super) documents: Documents,
 }
 
 /// A remembered identity.
@@ -81,8 +83,8 @@ impl State {
         for change in batch.resources {
             self.control.change(change);
         }
-        for token in batch.tokens {
-            self.control.add_token(token);
+        for change in batch.documents {
+            self.documents.change(change);
         }
         for change in batch.pauses {
             self.control.pause(change);

@@ -1,5 +1,6 @@
 //! Breakers of endpoints and pauses of subscriptions: how they stand, and what a person wants of them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use switchhook_core::breaker::Change;
 use switchhook_core::engine::EndpointNow;
@@ -9,7 +10,7 @@ use super::time::rfc3339;
 use crate::problem::FieldError;
 
 /// How things stand with an endpoint: its breaker, and how much it gets.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BreakerState {
     /// Its name.
@@ -65,7 +66,7 @@ impl BreakerState {
 pub type BreakerList = super::Page<BreakerState>;
 
 /// Opens or closes a breaker by hand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BreakerCommand {
     /// What it is to be.
@@ -93,7 +94,7 @@ fn reason_fault(reason: &str) -> Option<FieldError> {
 }
 
 /// What a person can make of a breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BreakerWish {
     /// Nothing is sent; deliveries wait and use up no attempt.
@@ -103,7 +104,7 @@ pub enum BreakerWish {
 }
 
 /// Pauses a subscription, or every subscription of a group; also lets it go on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PauseRequest {
     /// Why; shown wherever the pause is, and kept in the audit log.
@@ -120,14 +121,39 @@ impl PauseRequest {
     }
 }
 
+/// Why a subscription sends nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stopped {
+    /// The configuration says `enabled = false`, whether it is paused or not.
+    Disabled,
+    /// A person paused it.
+    Paused,
+}
+
+impl Stopped {
+    /// Why, if it does.
+    #[must_use]
+    pub const fn of(enabled: bool, paused: bool) -> Option<Self> {
+        match (enabled, paused) {
+            (false, _) => Some(Self::Disabled),
+            (true, true) => Some(Self::Paused),
+            (true, false) => None,
+        }
+    }
+}
+
 /// Whether a subscription is paused.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PauseState {
     /// Its name.
     pub subscription: String,
     /// Whether it is.
     pub paused: bool,
+    /// Why it sends nothing; absent where it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// Since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
@@ -140,7 +166,7 @@ pub struct PauseState {
 pub const REASON_BYTES_MAX: usize = 512;
 
 /// A breaker that went from one state to another, as it happens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BreakerChange {
     /// Name of the endpoint.

@@ -1,5 +1,6 @@
 //! Deliveries: what became of an event for each subscription, and why.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use switchhook_core::delivery::{Attempt, Dead, OutcomeKind};
 use switchhook_core::event::Event;
@@ -10,7 +11,7 @@ use super::explain::Behind;
 use super::time::rfc3339;
 
 /// One HTTP request of a delivery and how it was judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptView {
     /// 0 for the first chain, one more for each replay.
@@ -64,6 +65,54 @@ impl From<&Attempt> for AttemptView {
     }
 }
 
+/// One HTTP request in the list of all: what an audit of deliveries asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptEntry {
+    /// Id of the event, `evt_…`.
+    pub event: String,
+    /// Id of the delivery, `dlv_…`; the receiver got it as `X-Delivery-Id`.
+    pub delivery: String,
+    /// Name of the subscription.
+    pub subscription: String,
+    /// Where the endpoint is now; absent when it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptView,
+}
+
+/// Which attempts to list. Everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct AttemptQuery {
+    /// Name of the subscription.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<String>,
+    /// Name of the endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Status of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Made at or after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Made before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Of events before this offset: where the page before ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Most attempts of a page; those of one event are never parted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<usize>,
+}
+
+/// Attempts, the newest event first; within a page by time, the newest first.
+pub type AttemptList = super::Page<AttemptEntry>;
+
 /// Status and failure word of an outcome; at most one of them.
 fn outcome_words(outcome: Option<OutcomeKind>) -> (Option<u16>, Option<String>) {
     match outcome {
@@ -74,7 +123,9 @@ fn outcome_words(outcome: Option<OutcomeKind>) -> (Option<u16>, Option<String>) 
 }
 
 /// Where a delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeliveryState {
     /// Done.
@@ -84,7 +135,7 @@ pub enum DeliveryState {
     /// It waits for something other than time: an operator, a changed secret, a closed breaker, an earlier event of
     /// its key.
     Held,
-    /// Its subscription is paused.
+    /// Its subscription is paused, or switched off in the configuration.
     Paused,
     /// It waits for a slot of its endpoint.
     Queued,
@@ -123,7 +174,7 @@ impl DeliveryState {
 }
 
 /// One event for one subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryView {
     /// `dlv_…`
@@ -155,7 +206,7 @@ pub struct DeliveryView {
 }
 
 /// An event and what became of it everywhere.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TimelineView {
     /// The event.
@@ -165,7 +216,7 @@ pub struct TimelineView {
 }
 
 /// A delivery that was given up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterView {
     /// `dlv_…`
@@ -228,7 +279,7 @@ impl DeadLetterView {
 pub type DeadLetterList = super::Page<DeadLetterView>;
 
 /// An attempt as it happens, for `tail`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamItem {
     /// `evt_…`

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use switchhook_core::event::Event;
@@ -10,7 +11,7 @@ use switchhook_core::event::Event;
 use super::time::rfc3339;
 
 /// An accepted event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventView {
     /// `evt_…`
@@ -85,7 +86,7 @@ impl EventView {
 pub type EventList = super::Page<EventView>;
 
 /// Which events to list. Everything that is set must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EventQuery {
     /// Source name.
@@ -112,7 +113,7 @@ pub struct EventQuery {
 }
 
 /// Ingest's answer to one event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
     /// Id of the event; of the first one, when this is a repeat.
@@ -122,7 +123,7 @@ pub struct Accepted {
 }
 
 /// Ingest's answer to a batch, in its order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AcceptedBatch {
     /// One per event.
@@ -130,7 +131,7 @@ pub struct AcceptedBatch {
 }
 
 /// Sends an event that the gateway makes up, through the whole of ingest, signed as the source needs it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TestEventRequest {
     /// Event type; the source's rule says where it is written.

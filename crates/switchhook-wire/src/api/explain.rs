@@ -1,5 +1,6 @@
 //! Explanations: for every subscription, why it took an event or not, and where the delivery is and why.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use switchhook_core::event::Event;
 use switchhook_core::subscription::{Mismatch, Selection};
@@ -9,7 +10,7 @@ use super::delivery::DeliveryState;
 use super::time::rfc3339;
 
 /// Everything about one event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// The event.
@@ -19,7 +20,7 @@ pub struct Explanation {
 }
 
 /// The event that is explained.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedEvent {
     /// `evt_…`
@@ -52,7 +53,7 @@ impl From<&Event> for ExplainedEvent {
 }
 
 /// What a subscription makes of the event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedSubscription {
     /// Its name.
@@ -72,7 +73,9 @@ pub struct ExplainedSubscription {
 }
 
 /// Why a subscription takes an event, or does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
     /// Everything fits.
@@ -81,6 +84,8 @@ pub enum Why {
     Source,
     /// Its type fits no pattern.
     Type,
+    /// The filter of its type does not hold, or asks for something that the event does not have.
+    Filter,
     /// A criterion does not hold.
     Criterion,
     /// `when` is false.
@@ -103,6 +108,7 @@ impl From<&Selection> for Why {
             Selection::PassedOver(mismatch) => match mismatch {
                 Mismatch::Source => Self::Source,
                 Mismatch::Type => Self::Type,
+                Mismatch::Filter { .. } => Self::Filter,
                 Mismatch::Criterion(_) => Self::Criterion,
                 Mismatch::When => Self::When,
                 Mismatch::Missing(_) => Self::Missing,
@@ -112,7 +118,7 @@ impl From<&Selection> for Why {
 }
 
 /// Where a delivery is, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedDelivery {
     /// `dlv_…`
@@ -141,7 +147,7 @@ pub struct ExplainedDelivery {
 }
 
 /// An event that a delivery waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Behind {
     /// Its id; absent when retention took the event.

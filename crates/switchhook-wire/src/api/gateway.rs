@@ -1,13 +1,19 @@
 //! The gateway itself: figures, readiness, version, store, and what a probe of an endpoint found.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::breaker::Stopped;
+
 /// Figures of one endpoint or subscription. Counts are since start unless said otherwise.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FlowStats {
     /// Its name.
     pub name: String,
+    /// Of a subscription: why it sends nothing; absent where it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// Attempts a second, over the last 10 s.
     pub rate_per_second: f64,
     /// 99th percentile of the duration of attempts over the last minute; absent without attempts.
@@ -30,7 +36,7 @@ pub struct FlowStats {
 }
 
 /// Figures of one source. Counts are since start.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStats {
     /// Its name.
@@ -50,7 +56,7 @@ pub struct SourceStats {
 }
 
 /// Figures over everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TotalStats {
     /// Events accepted since start.
@@ -72,7 +78,7 @@ pub struct TotalStats {
 }
 
 /// All figures at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatsView {
     /// When.
@@ -91,7 +97,7 @@ pub struct StatsView {
 }
 
 /// Whether the gateway can do its work.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadyView {
     /// Whether every check holds.
@@ -101,7 +107,7 @@ pub struct ReadyView {
 }
 
 /// One thing that the gateway needs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadyCheck {
     /// For example `store`.
@@ -114,7 +120,7 @@ pub struct ReadyCheck {
 }
 
 /// What runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionView {
     /// For example `0.1.0`.
@@ -124,7 +130,7 @@ pub struct VersionView {
 }
 
 /// The store.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreStatus {
     /// For example `embedded`.
@@ -155,7 +161,7 @@ pub struct StoreStatus {
 }
 
 /// How long things stay, and what retention has done since start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionStatus {
     /// Delivered events stay for this long.
@@ -181,7 +187,7 @@ pub struct RetentionStatus {
 }
 
 /// From when on the gateway raises an alert, and whether it does now.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertStatus {
     /// For example `lag`, `backlog-age` or `disk`.
@@ -198,7 +204,7 @@ pub struct AlertStatus {
 }
 
 /// What an alert is about.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertSubject {
     /// For example `subscription/web-to-crm`.
@@ -214,7 +220,7 @@ pub struct AlertSubject {
 pub type AlertList = super::Page<AlertStatus>;
 
 /// A number of dead letters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadCount {
     /// Endpoint name.
@@ -226,7 +232,7 @@ pub struct DeadCount {
 }
 
 /// What a probe of an endpoint found. Advice only: no state changes because of it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProbeView {
     /// Endpoint name.

@@ -1,13 +1,14 @@
 //! Groups: who works on which partition, how far each has got, and moving cursors and partitions.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use switchhook_core::group::PARTITIONS_MAX;
 
-use super::{fault, time};
+use super::{Stopped, fault, time};
 use crate::problem::FieldError;
 
 /// A group as it works now: its members and every subscription that uses it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupDescription {
     /// Its name.
@@ -23,7 +24,7 @@ pub struct GroupDescription {
 }
 
 /// An endpoint of a group.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMember {
     /// Its name.
@@ -39,13 +40,16 @@ pub struct GroupMember {
 }
 
 /// How far a subscription has got with a group.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupProgress {
     /// Its name.
     pub subscription: String,
     /// Whether it is paused.
     pub paused: bool,
+    /// Why it sends nothing; absent where it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// Events that no partition has looked at yet: the most of all partitions.
     pub lag: u64,
     /// Each partition, by number.
@@ -59,7 +63,7 @@ pub struct GroupProgress {
 }
 
 /// A partition of a subscription.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionView {
     /// 0, 1, …
@@ -84,7 +88,7 @@ pub struct PartitionView {
 pub type GroupList = super::Page<GroupDescription>;
 
 /// Moves the cursors of a subscription. Forwards, events are left out; backwards, they are delivered again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Seek {
     /// Where to.
@@ -127,7 +131,7 @@ impl Seek {
 }
 
 /// A place in the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum SeekTo {
     /// This offset, or the oldest after it.
@@ -139,7 +143,7 @@ pub enum SeekTo {
 }
 
 /// What a seek does, or would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SeekAnswer {
     /// The subscription.
@@ -158,7 +162,7 @@ pub struct SeekAnswer {
 }
 
 /// A cursor that moves.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SeekMove {
     /// 0, 1, …
@@ -172,7 +176,7 @@ pub struct SeekMove {
 }
 
 /// Spreads the partitions evenly over the members that are available, with the fewest moves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Rebalance {
     /// Only say what would happen. This is the default: it is done by writing `false`.
@@ -186,7 +190,7 @@ impl Default for Rebalance {
 }
 
 /// What a rebalance does, or would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RebalanceAnswer {
     /// Whether nothing was done.
@@ -196,7 +200,7 @@ pub struct RebalanceAnswer {
 }
 
 /// A partition that changes hands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionMove {
     /// The subscription.

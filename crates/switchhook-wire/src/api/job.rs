@@ -4,6 +4,7 @@
 //! takes is frozen when it is made: offsets `from` to `until`, filtered by `select`. A [`Job`] is also what
 //! the store keeps of it, so it reads back as it was written.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{fault, time};
@@ -17,7 +18,7 @@ pub const JOB_RATE_MAX: u32 = 10_000;
 pub const JOB_EVENT_IDS_MAX: usize = 10_000;
 
 /// Makes a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobRequest {
     /// What it does.
@@ -36,7 +37,7 @@ pub struct JobRequest {
 }
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobKind {
     /// It delivers events again.
@@ -44,7 +45,7 @@ pub enum JobKind {
 }
 
 /// Which events a job takes. Everything that is set must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct JobSelection {
     /// These events only.
@@ -82,7 +83,7 @@ pub struct JobSelection {
 }
 
 /// What became of the events that a job takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobStatus {
     /// Given up.
@@ -95,7 +96,7 @@ pub enum JobStatus {
 }
 
 /// What a job would do: the answer to a dry run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobCount {
     /// Deliveries it would make.
@@ -113,7 +114,7 @@ pub struct JobCount {
 }
 
 /// A job as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
     /// `job_…`
@@ -162,7 +163,9 @@ pub struct Job {
 }
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobState {
     /// It finds out how much there is to do.
@@ -204,7 +207,7 @@ impl JobState {
 pub type JobList = super::Page<Job>;
 
 /// The query of a list of jobs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct JobQuery {
     /// Those in this state only.
@@ -219,7 +222,7 @@ pub struct JobQuery {
 }
 
 /// Stops a job for a while, lets it go on, or ends it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobCommand {
     /// What it is to be.
@@ -227,7 +230,7 @@ pub struct JobCommand {
 }
 
 /// What a person can make of a job that has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobWish {
     /// It stops; what it put to work goes on.

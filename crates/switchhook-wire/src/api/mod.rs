@@ -7,6 +7,8 @@
 
 mod audit;
 mod breaker;
+mod client;
+mod config;
 mod delivery;
 mod event;
 mod explain;
@@ -14,12 +16,16 @@ mod gateway;
 mod group;
 mod job;
 mod resource;
+mod secret;
 mod selection;
 pub mod time;
+mod token;
 mod trial;
 
 pub use audit::*;
 pub use breaker::*;
+pub use client::*;
+pub use config::*;
 pub use delivery::*;
 pub use event::*;
 pub use explain::*;
@@ -27,8 +33,11 @@ pub use gateway::*;
 pub use group::*;
 pub use job::*;
 pub use resource::*;
+use schemars::JsonSchema;
+pub use secret::*;
 pub use selection::*;
 use serde::{Deserialize, Serialize};
+pub use token::*;
 
 use crate::problem::FieldError;
 pub use trial::*;
@@ -39,7 +48,7 @@ pub const PAGE_SIZE_DEFAULT: usize = 50;
 pub const PAGE_SIZE_MAX: usize = 500;
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
     /// What was asked for.
@@ -49,6 +58,18 @@ pub struct Page<T> {
     pub next_uri: Option<String>,
     /// Most entities that a page of this request holds.
     pub page_size: usize,
+}
+
+/// The query of a list that is in memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ListQuery {
+    /// Names after this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Most entities of a page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<usize>,
 }
 
 /// Something wrong in a request that its form alone does not show; an empty hint is none.

@@ -1,24 +1,34 @@
 //! Resources: sources, endpoints, groups, subscriptions and policies, and the preview of a policy.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use switchhook_core::retry::{Policy, bands};
 
 /// A resource as its owner wrote it, with literal secrets masked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceView {
     /// `source`, `endpoint`, `group`, `subscription` or `policy`.
     pub kind: String,
     /// Its name.
     pub name: String,
+    /// Of a subscription: the id under which every dialect knows it, and which `X-Integration-Id` carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// 1 at first, one more with each change through the API; 0 for one of the file.
     pub version: u64,
+    /// Its strong tag, as in the `ETag` header: what `If-Match` must name.
+    #[serde(default)]
+    pub etag: String,
     /// Who may change it.
     pub owner: Owner,
     /// File and line, for example `switchhook.toml:42`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defined_at: Option<String>,
+    /// The file that declares it by `switchhook apply`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
     /// Last change through the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<String>,
@@ -27,7 +37,7 @@ pub struct ResourceView {
 }
 
 /// Who may change a resource. There is exactly one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Owner {
     /// The configuration file.
@@ -36,15 +46,13 @@ pub enum Owner {
     Api,
     /// The gateway itself: the built-in policy.
     BuiltIn,
-    /// The directory of secrets: a file there is a secret.
-    Directory,
 }
 
 /// Resources of one kind, by name.
 pub type ResourceList = super::Page<ResourceView>;
 
 /// The schedule that a policy gives, from the function that schedules.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyPreview {
     /// Name of the policy.
@@ -60,7 +68,7 @@ pub struct PolicyPreview {
 }
 
 /// When one retry happens. Delays count from the attempt before, totals from the first attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BandView {
     /// 2, 3, …

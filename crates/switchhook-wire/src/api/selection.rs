@@ -1,10 +1,11 @@
 //! Selections: bulk actions act on a filter, never on a page.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which dead letters. Everything that is set must hold; nothing set selects all, which a bulk action refuses
 /// unless it says so: see [`SelectionRequest::all`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeadLetterFilter {
     /// Endpoint name.
@@ -36,7 +37,7 @@ pub struct DeadLetterFilter {
 /// The query of a list of dead letters: a [`DeadLetterFilter`] and a place in the list.
 ///
 /// Written out, since a query string cannot be read into nested structs with numbers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeadLetterQuery {
     /// As in the filter.
@@ -106,7 +107,7 @@ impl From<DeadLetterFilter> for DeadLetterQuery {
 }
 
 /// A bulk action on all that match, as they were when the request came in.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SelectionRequest {
     /// Which. Must be written, even when empty.
@@ -120,7 +121,7 @@ pub struct SelectionRequest {
 }
 
 /// What a bulk action did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BulkResult {
     /// How many matched.

@@ -1,10 +1,11 @@
 //! What came of the `[[test]]` blocks of a configuration: the answer of `switchhook test --json`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// All tests of one file.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestReport {
     /// Tests that hold.
@@ -16,7 +17,7 @@ pub struct TestReport {
 }
 
 /// One test.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestResult {
     /// Its name.
@@ -36,7 +37,7 @@ pub struct TestResult {
 }
 
 /// Something that was expected and did not come.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestDifference {
     /// What: `matches`, `body`, `headers.x-team`, `verdict` or `delay`.
@@ -51,7 +52,7 @@ pub struct TestDifference {
 }
 
 /// What a subscription made of a test's event.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestDelivery {
     /// Its name.

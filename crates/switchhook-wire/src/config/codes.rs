@@ -123,7 +123,7 @@ codes! {
     MORE = "SH0123" Warning, "there are more problems than are shown",
         "Mend those that are shown and check again.";
     EXPRESSION = "SH0125" Error, "an expression cannot be read",
-        "`when` and `body` are written in CEL over `event` (`type`, `source`, `time`, `key`, `headers`, `data`), for \
+        "`when`, `body` and `filters` are written in CEL over `event` (`type`, `source`, `time`, `key`, `headers`, `data`), for \
          example `event.data.queueId in [\"q1\", \"q2\"]`. Mend the place that is shown.";
     CRITERION = "SH0126" Error, "a match criterion cannot be used",
         "Write it as a trigger of Genesys Cloud does: `{ jsonPath = \"$.mediaType\", operator = \"Equal\", value = \
@@ -161,12 +161,17 @@ codes! {
          `\">= 30s\"`, `\"<= 1m\"` or `\"5s..7s\"`. Verdict and delay need `given`: the answer they follow from.";
     TWICE = "SH0138" Error, "something is listed twice",
         "The second would have no effect, or the effect would be another one than it seems. Take one of them out.";
+    HOST = "SH0139" Error, "a value is not the name of a host",
+        "Write a DNS name such as `gateway.example.com`, without scheme, port and path. IP addresses and `localhost` are \
+         always taken.";
+    FILTER_TYPE = "SH0140" Error, "a filter is for an event type that is not listed",
+        "Each key of `filters` is an entry of `types`, written the same way. Another one would have no effect: correct it, \
+         list the type, or take the filter out.";
     UNKNOWN_REFERENCE = "SH0201" Error, "a name refers to nothing",
         "Declare what is named, in the file or through the API, or use a name that exists.";
     UNKNOWN_SECRET = "SH0202" Error, "a secret is not configured",
         "In the file: add `[secret.NAME]` with `file = \"…\"` or `env = \"…\"`. For a resource made through the API: \
-         put the value into the file `secrets/NAME` in the data directory, readable by the gateway alone, and try \
-         again.";
+         `switchhook secret set NAME`, or `PUT /v1/secrets/NAME`, and try again.";
     ENV_NOT_SET = "SH0203" Error, "an environment variable is not set",
         "Set it, or give a default: `${env:NAME:-default}`. An empty variable counts as set.";
     REFERENCE = "SH0204" Error, "a reference is malformed",
@@ -204,4 +209,7 @@ codes! {
          Keep one.";
     TLS_ON_HTTP = "SH0310" Error, "tls settings on a plain http endpoint",
         "Nothing that `tls` asks for can hold without TLS. Use an `https` url, or remove `tls`.";
+    OPEN_ADMIN = "SH0311" Warning, "the API is open to the network without TLS",
+        "Tokens and events would cross the network in plain text. Listen on a loopback address, set `admin_tls`, or put \
+         something in front that speaks TLS.";
 }

@@ -5,10 +5,9 @@
 //!
 //! A resource has one owner: the same kind and name in the file and through the API is a problem. The file
 //! stands by itself: what it mentions, it declares. What is made through the API may mention both, and the
-//! secrets that lie in the gateway's directory of secrets ([`Declared::with_secrets`]).
+//! secrets that the gateway keeps itself ([`Declared::with_secrets`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -52,8 +51,8 @@ pub struct Declared {
     /// Declared with errors: the names exist all the same.
     pub(super) broken: BTreeSet<(Kind, String)>,
     pub(super) secrets: BTreeSet<Arc<str>>,
-    /// Where a secret that is not declared can be put.
-    pub(super) secrets_dir: Option<PathBuf>,
+    /// Whether a secret that is not declared can be set through the API.
+    pub(super) keeps_secrets: bool,
     /// Requests under way at once, over all endpoints.
     pub(super) slots: usize,
     pub(super) ingest_is_public: bool,
@@ -81,17 +80,12 @@ impl Declared {
         all.merged(report)
     }
 
-    /// The same, where resources of the API may also use the secrets called `names`: those of files in `directory`,
-    /// which problems then name as the place for one that is missing.
+    /// The same, where resources of the API may also use the secrets called `names`, which the gateway keeps itself.
     #[must_use]
-    pub fn with_secrets(
-        &self,
-        names: impl IntoIterator<Item = Arc<str>>,
-        directory: &FilePath,
-    ) -> Self {
+    pub fn with_secrets(&self, names: impl IntoIterator<Item = Arc<str>>) -> Self {
         let mut more = self.clone();
         more.secrets.extend(names);
-        more.secrets_dir = Some(directory.to_owned());
+        more.keeps_secrets = true;
         more
     }
 
@@ -119,7 +113,7 @@ impl Declared {
         }
     }
 
-    fn add_api(&mut self, resource: &ApiResource, report: &mut Report) {
+    pub(super) fn add_api(&mut self, resource: &ApiResource, report: &mut Report) {
         let ApiResource { kind, name, body } = resource;
         let raw = node::from_json(body);
         let path = Path::resource(kind.name(), &shown(name));
@@ -194,6 +188,15 @@ impl Declared {
         if !(entered && named) {
             self.broken.insert((kind, name.to_string()));
         }
+    }
+
+    /// Where a resource was declared, if it was; one with errors too.
+    pub(super) fn declared_at(&self, kind: Kind, name: &str) -> Option<String> {
+        let place = self
+            .origin(kind, name)
+            .and_then(|origin| origin.defined_at.clone());
+        let is_broken = self.broken.contains(&(kind, name.to_owned()));
+        place.or_else(|| is_broken.then(|| "another place".to_owned()))
     }
 
     fn origin(&self, kind: Kind, name: &str) -> Option<&Origin> {

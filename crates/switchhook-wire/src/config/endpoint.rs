@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use switchhook_core::endpoint::{
     Auth, Endpoint, HeaderTemplate, Method, RESERVED_HEADER_PREFIXES, RESERVED_HEADERS,
     TIMEOUT_DEFAULT_MS, TIMEOUT_RANGE_MS, Tls,
@@ -21,7 +21,7 @@ use super::read::{Item, Report, Table, shown};
 use super::sign::Signing;
 use super::{auth, codes, limits, masking, sign, tls};
 
-const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 10] = [
     "url",
     "method",
     "headers",
@@ -36,7 +36,7 @@ const KEYS: [&str; 10] = [
 /// Most headers of an endpoint: servers commonly take 100 in all.
 const HEADERS_MAX: usize = 64;
 /// Most ranges of `allow_private`: each is compared at every connection.
-const RANGES_MAX: usize = 64;
+pub(super) const RANGES_MAX: usize = 64;
 
 pub(super) fn read(
     name: &Arc<str>,
@@ -145,17 +145,15 @@ fn content_type(item: &Item<'_>, report: &mut Report) -> Option<Arc<str>> {
 
 /// The URL, which may hold credentials that do not belong there: only the guard's words are shown.
 pub(super) fn url(item: &Item<'_>, allow: Option<&[IpNet]>, report: &mut Report) -> Option<Url> {
+    // Ranges that cannot be read have been reported, and what they would permit is not reported again.
+    let any = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
     let url = report.parsed(item, codes::URL, |text| {
-        Url::parse(text).map_err(|error| format!("not a URL: {error}"))
+        guard::parse_url(text, allow.unwrap_or(&any))
     })?;
-    let allow = allow?;
-    guard::check_url(&url, allow)
-        .map_err(|blocked| report.add(codes::URL, item, blocked.to_string(), None))
-        .ok()?;
-    Some(url)
+    allow.is_some().then_some(url)
 }
 
-fn range(item: &Item<'_>, report: &mut Report) -> Option<IpNet> {
+pub(super) fn range(item: &Item<'_>, report: &mut Report) -> Option<IpNet> {
     let text = &report.text(item)?.text;
     let net = text.parse::<IpNet>().ok();
     if net.is_none() {

@@ -1,13 +1,16 @@
-//! The sections about the gateway itself: `[server]`, `[store]` and `[secret.*]`.
+//! The sections about the gateway itself: `[server]`, `[store]`, `[vault]` and `[secret.*]`.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use switchhook_core::plan::SLOTS_DEFAULT;
 
 use super::codes;
+use super::endpoint::{RANGES_MAX, range};
+use super::listener::{self, TlsFiles};
 use super::name::check_name;
 use super::read::{Item, Report, Table};
 
@@ -26,6 +29,14 @@ pub struct Server {
     pub max_connections: u32,
     /// Requests under way at once, over all endpoints.
     pub concurrency: usize,
+    /// Names under which the API may be asked for, besides IP addresses and `localhost`.
+    pub admin_hosts: Vec<String>,
+    /// The certificate of the ingest listener, and of both where they share an address; `None` is plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The certificate of the admin listener.
+    pub admin_tls: Option<TlsFiles>,
+    /// Ranges that endpoints made through `/api/v2` may lie in although they are private: no dialect has a word for it.
+    pub dialect_allow_private: Vec<IpNet>,
 }
 
 impl Default for Server {
@@ -37,6 +48,10 @@ impl Default for Server {
             shutdown_drain_ms: 20_000,
             max_connections: 2_048,
             concurrency: SLOTS_DEFAULT,
+            admin_hosts: Vec::new(),
+            tls: None,
+            admin_tls: None,
+            dialect_allow_private: Vec::new(),
         }
     }
 }
@@ -87,6 +102,70 @@ pub enum SecretOrigin {
     Env(String),
 }
 
+/// Where the key of the vault is read from, once, when the gateway starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// The content of a file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+    /// A credential of this name that systemd gives the service.
+    Credential(String),
+}
+
+/// What the secrets in the store are sealed with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Vault {
+    /// The key that seals; `None`: one that the gateway makes in its data directory.
+    pub key: Option<KeyOrigin>,
+    /// Keys that sealed before: what they sealed is sealed anew at the start.
+    pub previous: Vec<KeyOrigin>,
+}
+
+/// Most previous keys: one is usual, and a key goes once a start has taken it over.
+const PREVIOUS_KEYS_MAX: usize = 8;
+
+pub(super) fn vault(item: &Item<'_>, report: &mut Report) -> Option<Vault> {
+    let table = report.table(item, &["key", "previous"])?;
+    let key = table.or("key", None, |item| key_origin(item, report).map(Some));
+    let previous = table.or("previous", Vec::new(), |item| {
+        let items = report.list(item, 0..=PREVIOUS_KEYS_MAX)?;
+        let origins: Vec<_> = items.iter().map(|item| key_origin(item, report)).collect();
+        origins.into_iter().collect()
+    });
+    Some(Vault {
+        key: key?,
+        previous: previous?,
+    })
+}
+
+fn key_origin(item: &Item<'_>, report: &mut Report) -> Option<KeyOrigin> {
+    const KEYS: [&str; 3] = ["file", "env", "credential"];
+    let table = report.table(item, &KEYS)?;
+    match table.one_of(&KEYS, report)? {
+        ("file", item) => path(&item, report).map(KeyOrigin::File),
+        ("env", item) => report
+            .text(&item)
+            .map(|text| KeyOrigin::Env(text.text.clone())),
+        (_, item) => credential(&item, report).map(KeyOrigin::Credential),
+    }
+}
+
+/// The name of a credential is the name of a file, and leads nowhere else.
+fn credential(item: &Item<'_>, report: &mut Report) -> Option<String> {
+    let text = &report.text(item)?.text;
+    if text.starts_with('.') || text.contains(['/', '\0']) {
+        let message = format!(
+            "`{}` cannot be the name of a credential",
+            super::read::shown(text)
+        );
+        let hint = "write the name that stands in `LoadCredential=` of the service".to_owned();
+        report.add(codes::NAME, item, message, Some(hint));
+        return None;
+    }
+    Some(text.clone())
+}
+
 pub(super) fn server(item: &Item<'_>, report: &mut Report) -> Option<Server> {
     let table = report.table(
         item,
@@ -97,6 +176,10 @@ pub(super) fn server(item: &Item<'_>, report: &mut Report) -> Option<Server> {
             "shutdown_drain",
             "max_connections",
             "concurrency",
+            "admin_hosts",
+            "tls",
+            "admin_tls",
+            "dialect_allow_private",
         ],
     )?;
     let default = Server::default();
@@ -113,6 +196,26 @@ pub(super) fn server(item: &Item<'_>, report: &mut Report) -> Option<Server> {
         let slots = report.integer(item, 1..=CONCURRENCY_MAX)?;
         usize::try_from(slots).ok()
     });
+    let allow = table.or("dialect_allow_private", Vec::new(), |item| {
+        report.each(item, 0..=RANGES_MAX, range)
+    });
+    let tls = |key, report: &mut Report| {
+        table.or(key, None, |item| listener::tls(item, report).map(Some))
+    };
+    let (tls, admin_tls) = (tls("tls", report), tls("admin_tls", report));
+    let hosts = table.or("admin_hosts", Vec::new(), |item| {
+        listener::hosts(item, report)
+    });
+    let ports = ingest.zip(admin);
+    // Two ports 0 are two ports.
+    let shared = ports.is_some_and(|(ingest, admin)| ingest == admin && admin.port() != 0);
+    let certificate = if shared { &tls } else { &admin_tls };
+    if shared {
+        listener::check_shared(&table, report);
+    }
+    if let (Some(address), Some(None)) = (admin, certificate) {
+        listener::check_open(&table, address, report);
+    }
     Some(Server {
         ingest: ingest?,
         admin: admin?,
@@ -120,6 +223,10 @@ pub(super) fn server(item: &Item<'_>, report: &mut Report) -> Option<Server> {
         shutdown_drain_ms: drain?,
         max_connections: connections?,
         concurrency: concurrency?,
+        admin_hosts: hosts?,
+        tls: tls?,
+        admin_tls: admin_tls?,
+        dialect_allow_private: allow?,
     })
 }
 
@@ -185,6 +292,58 @@ fn address(item: &Item<'_>, report: &mut Report) -> Option<SocketAddr> {
     parsed
 }
 
-fn path(item: &Item<'_>, report: &mut Report) -> Option<PathBuf> {
+pub(super) fn path(item: &Item<'_>, report: &mut Report) -> Option<PathBuf> {
     report.text(item).map(|text| PathBuf::from(&text.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::load_toml;
+
+    fn read(keys: &str) -> Result<Vault, Vec<(&'static str, String)>> {
+        let loaded = load_toml(&format!("[vault]\n{keys}"), "f", &|_| None);
+        let told = |problem: super::super::Problem| (problem.code, problem.place.path);
+        loaded
+            .config
+            .map(|mut config| {
+                config.resolve_paths(Path::new("/etc/switchhook"));
+                config.vault
+            })
+            .ok_or_else(|| loaded.problems.into_iter().map(told).collect())
+    }
+
+    #[test]
+    fn the_vault_has_a_key_and_those_before_it() {
+        assert_eq!(read(""), Ok(Vault::default()));
+        let keys =
+            "key = { credential = \"vault\" }\nprevious = [{ file = \"old\" }, { env = \"KEY\" }]";
+        let previous = vec![
+            KeyOrigin::File("/etc/switchhook/old".into()),
+            KeyOrigin::Env("KEY".into()),
+        ];
+        let vault = Vault {
+            key: Some(KeyOrigin::Credential("vault".into())),
+            previous,
+        };
+        assert_eq!(read(keys), Ok(vault));
+    }
+
+    #[test]
+    fn a_key_has_one_origin_and_a_credential_leads_nowhere_else() {
+        let refused = |keys: &str| read(keys).unwrap_err();
+        for key in ["{}", "{ file = \"a\", env = \"B\" }"] {
+            let key = format!("key = {key}");
+            assert_eq!(refused(&key), [("SH0110", "vault.key".to_owned())], "{key}");
+        }
+        for name in ["../passwd", ".hidden", "a/b"] {
+            let key = format!("previous = [{{ credential = \"{name}\" }}]");
+            let path = "vault.previous[0].credential".to_owned();
+            assert_eq!(refused(&key), [("SH0109", path)], "{name}");
+        }
+        let many = format!("previous = [{}]", "{ env = \"A\" },".repeat(9));
+        assert_eq!(refused(&many)[0].1, "vault.previous");
+    }
 }

@@ -18,7 +18,7 @@ use super::node::Value;
 use super::read::{Item, Report, shown};
 use super::subscription::reference;
 
-const KEYS: [&str; 6] = [
+pub(super) const KEYS: [&str; 6] = [
     "members",
     "partitions",
     "affinity",

@@ -57,6 +57,11 @@ impl Kind {
         }
     }
 
+    /// The kind whose section of the file has this name.
+    pub(super) fn from_section(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The kind with this word, singular or plural.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -1,8 +1,8 @@
 //! Linking: whether every name that is mentioned exists, and whether what is named fits together.
 //!
 //! * A need that nothing meets is a problem with the nearest name.
-//! * An `order` that is not written is `key` where every source of the subscription is one of Genesys Cloud
-//!   that gives a key, else `none`.
+//! * An `order` that is not written is `key` where every source of the subscription is named and is one of Genesys
+//!   Cloud that gives a key, else `none`: `*` takes from sources that are added later, and an order must not change then.
 //! * `strict` needs one partition, `halt` needs an order, `key` needs sources that give one.
 //! * A group takes a subscription within its limits (seed 001), and by event type only one that lists types.
 
@@ -101,14 +101,13 @@ impl Declared {
     fn place_for_secret(&self, name: &str) -> String {
         let known: Vec<&str> = self.secrets.iter().map(|name| &**name).collect();
         let near = Some(nearest(name, &known)).filter(|near| near.starts_with("did"));
-        match (near, &self.secrets_dir) {
-            (near, Some(directory)) if is_name(name) => {
-                let path = directory.join(name);
-                let place = format!("put its value into the file `{}`", path.display());
+        match near {
+            near if self.keeps_secrets && is_name(name) => {
+                let place = format!("set it with `switchhook secret set {name}`");
                 near.map_or(place.clone(), |near| format!("{near} If not, {place}"))
             }
-            (Some(near), _) => near,
-            (None, _) => format!(
+            Some(near) => near,
+            None => format!(
                 "add `[secret.{}]` with `file = \"…\"` or `env = \"…\"`",
                 shown(name)
             ),
@@ -212,16 +211,18 @@ fn check_group(
     let types = draft.subscription.types.len();
     for error in check_limits(group, types, into.limits) {
         // What is wrong with the group alone has been said there.
-        if let LimitError::NoType | LimitError::Types { .. } = error {
-            let hint = "`types_per_member_max` of the group can be raised to 1000".to_owned();
-            tell(
-                codes::GROUP_LIMIT,
-                &draft.spots.types,
-                &error.to_string(),
-                hint,
-                report,
-            );
-        }
+        let hint = match error {
+            LimitError::NoMember | LimitError::Members { .. } => continue,
+            LimitError::NoType => "list the types, or send to an `endpoint`",
+            LimitError::Types { .. } => "`types_per_member_max` of the group can be raised to 1000",
+        };
+        tell(
+            codes::GROUP_LIMIT,
+            &draft.spots.types,
+            &error.to_string(),
+            hint.to_owned(),
+            report,
+        );
     }
     let partitions = group.partitions_for(types);
     if order == Order::Strict && partitions > 1 {
@@ -259,7 +260,7 @@ fn check_types(
         let message = "a group with `affinity = \"event-type\"` divides by the types that are listed, and `*` takes all";
         let hint = "list the types, or write `affinity = \"key\"` in the group".to_owned();
         tell(codes::TYPES_NEEDED, &spots.types, message, hint, report);
-    } else if types < members {
+    } else if (1..members).contains(&types) {
         let message =
             format!("{types} event types are divided among {members} endpoints: some get none");
         let hint =

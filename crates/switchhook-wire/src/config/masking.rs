@@ -13,7 +13,7 @@ use super::node::{Node, Value};
 use super::read::{Item, Report};
 
 /// What stands in place of a masked value.
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Reports a `text` that is the mask itself: what was shown must not become the secret when it is sent back.
 pub(super) fn refuse_mask(text: &str, item: &Item<'_>, report: &mut Report) -> bool {
@@ -27,7 +27,7 @@ pub(super) fn refuse_mask(text: &str, item: &Item<'_>, report: &mut Report) -> b
 }
 
 /// Whether a header or key is named like something that carries a credential.
-pub(super) fn is_credential_name(name: &str) -> bool {
+pub(crate) fn is_credential_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
     if name == "value" {
         return true;
@@ -63,7 +63,7 @@ fn is_credential_at(parent: &str, name: &str) -> bool {
 }
 
 /// Whether a value looks like a credential whatever it is called.
-pub(super) fn is_credential_text(text: &str) -> bool {
+pub(crate) fn is_credential_text(text: &str) -> bool {
     let start: String = text
         .chars()
         .take(7)
@@ -92,7 +92,7 @@ fn is_hidden(parent: &str, name: &str, text: &str) -> bool {
 }
 
 /// `json` with what must not be shown replaced.
-pub(super) fn masked(json: &Json) -> Json {
+pub(crate) fn masked(json: &Json) -> Json {
     mask_under("", "", json)
 }
 

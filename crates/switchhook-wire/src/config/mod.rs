@@ -9,9 +9,13 @@
 //! directory of the file, see [`Config::resolve_paths`]. Secret values are never in a problem, a snippet or
 //! a shown body (`masking`).
 
+mod about;
 mod alerts;
+mod audit;
 mod auth;
+mod changes;
 pub mod codes;
+mod declaration;
 mod declared;
 mod document;
 mod endpoint;
@@ -21,6 +25,7 @@ mod interpolate;
 mod kind;
 mod limits;
 mod link;
+mod listener;
 mod losses;
 mod masking;
 mod name;
@@ -29,6 +34,7 @@ mod policy;
 mod preset;
 mod problem;
 mod read;
+mod remote;
 mod retention;
 mod secret;
 mod shape;
@@ -47,15 +53,23 @@ use switchhook_core::alert::watch::Thresholds;
 use switchhook_core::plan::{Plan, SLOTS_DEFAULT};
 use toml::de::DeTable;
 
+pub use audit::Audit;
+pub use changes::{changes, restart_needed};
 pub use codes::Severity;
+pub use declaration::{Declaration, DeclaredResource, check_declarations};
 pub use declared::Declared;
-pub use gateway::{Durability, SecretOrigin, Server, Store};
+pub use gateway::{Durability, KeyOrigin, SecretOrigin, Server, Store, Vault};
 pub use interpolate::Env;
 pub use kind::{ApiResource, Kind, Listed, Merged, Origin};
+pub use listener::TlsFiles;
 pub use losses::{Loss, LossKind, losses};
+pub(crate) use masking::{MASK, masked};
+pub(crate) use masking::{is_credential_name, is_credential_text};
 pub use name::{is_name, secrets_in};
 pub use policy::{STANDARD, standard};
 pub use problem::{Place, Problem, Snippet, render, render_all};
+pub(crate) use read::nearest;
+pub use remote::{DeclaredWebhook, Remote, RemotePlace, RemoteSecret, WebhookRetry};
 pub use retention::Retention;
 pub use test::Test;
 
@@ -69,10 +83,12 @@ use crate::api::Owner;
 pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Every section and key at the top of the file.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 14] = [
     "version",
     "server",
     "store",
+    "vault",
+    "audit",
     "retention",
     "alerts",
     "secret",
@@ -91,6 +107,10 @@ pub struct Config {
     pub server: Server,
     /// How the store works.
     pub store: Store,
+    /// What the secrets in the store are sealed with.
+    pub vault: Vault,
+    /// Where checkpoints of the audit log go.
+    pub audit: Audit,
     /// How long things stay.
     pub retention: Retention,
     /// From when on the gateway tells about itself.
@@ -105,6 +125,8 @@ pub struct Config {
     pub resources: Vec<Listed>,
     /// What the file says about itself: `switchhook test` runs it.
     pub tests: Vec<Test>,
+    /// What tells a part of the file from that of another version.
+    marks: changes::Marks,
 }
 
 /// What came of reading a file.
@@ -120,10 +142,22 @@ impl Config {
     /// Joins every relative path to `directory`, that of the configuration file.
     pub fn resolve_paths(&mut self, directory: &Path) {
         self.server.data_dir = directory.join(&self.server.data_dir);
+        let listeners = self.server.tls.iter_mut().chain(&mut self.server.admin_tls);
+        for path in listeners.flat_map(|TlsFiles { cert, key }| [cert, key]) {
+            *path = directory.join(&*path);
+        }
         for origin in self.secrets.values_mut() {
             if let SecretOrigin::File(path) = origin {
                 *path = directory.join(&*path);
             }
+        }
+        for origin in self.vault.key.iter_mut().chain(&mut self.vault.previous) {
+            if let KeyOrigin::File(path) = origin {
+                *path = directory.join(&*path);
+            }
+        }
+        if let Some(path) = &mut self.audit.checkpoint_file {
+            *path = directory.join(&*path);
         }
         for test in &mut self.tests {
             if let test::Given::File(path) = &mut test.event {
@@ -153,10 +187,7 @@ pub fn load_toml(text: &str, file_name: &str, env: Env<'_>) -> Loaded {
         );
         let spot = report.document.spot(&None, &Steps::default());
         report.push(Problem::new(codes::TOO_LARGE, spot, message, None));
-        return Loaded {
-            config: None,
-            problems: report.finish(),
-        };
+        return nothing(report);
     }
     let (table, errors) = DeTable::parse_recoverable(text);
     let raw = node::from_toml(&table);
@@ -167,9 +198,7 @@ pub fn load_toml(text: &str, file_name: &str, env: Env<'_>) -> Loaded {
     for error in errors {
         let mut spot = report.document.spot(&error.span(), &Steps::default());
         // What is not a value yet cannot be judged; better no line than a secret.
-        spot.snippet = spot
-            .snippet
-            .filter(|line| !masking::is_credential_name(&line.text));
+        spot.snippet = spot.snippet.filter(|line| !is_credential_name(&line.text));
         report.push(Problem::new(
             codes::SYNTAX,
             spot,
@@ -177,6 +206,11 @@ pub fn load_toml(text: &str, file_name: &str, env: Env<'_>) -> Loaded {
             None,
         ));
     }
+    nothing(report)
+}
+
+/// No configuration, for what the report says.
+fn nothing(report: Report) -> Loaded {
     Loaded {
         config: None,
         problems: report.finish(),
@@ -186,10 +220,7 @@ pub fn load_toml(text: &str, file_name: &str, env: Env<'_>) -> Loaded {
 fn load(raw: &node::Node, env: Env<'_>, mut report: Report) -> Loaded {
     let filled = interpolate::fill(&Item::top(raw), Some(env), &mut report);
     let Some(top) = report.table(&Item::top(&filled), &SECTIONS) else {
-        return Loaded {
-            config: None,
-            problems: report.finish(),
-        };
+        return nothing(report);
     };
     check_version(&top, &mut report);
     let server = top.or("server", Server::default(), |item| {
@@ -197,6 +228,12 @@ fn load(raw: &node::Node, env: Env<'_>, mut report: Report) -> Loaded {
     });
     let store = top.or("store", Store::default(), |item| {
         gateway::store(item, &mut report)
+    });
+    let vault = top.or("vault", Vault::default(), |item| {
+        gateway::vault(item, &mut report)
+    });
+    let audit = top.or("audit", Audit::default(), |item| {
+        audit::read(item, &mut report)
     });
     let retention = top.or("retention", Retention::default(), |item| {
         retention::read(item, &mut report)
@@ -239,6 +276,8 @@ fn load(raw: &node::Node, env: Env<'_>, mut report: Report) -> Loaded {
         Some(Config {
             server: server?,
             store: store?,
+            vault: vault?,
+            audit: audit?,
             retention: retention?,
             alerts: alerts?,
             secrets,
@@ -246,6 +285,7 @@ fn load(raw: &node::Node, env: Env<'_>, mut report: Report) -> Loaded {
             plan,
             resources,
             tests: tests?,
+            marks: changes::marks(&filled),
         })
     });
     Loaded { config, problems }
@@ -291,10 +331,22 @@ fn read_section(
                     owner: Owner::File,
                     defined_at,
                 },
-                body: masking::masked(&node::to_json(&written.node)),
+                body: masked(&node::to_json(&written.node)),
             },
             report,
         );
+    }
+}
+
+/// The keys that the reader of `kind` knows.
+#[cfg(test)]
+pub(crate) fn keys(kind: Kind) -> Vec<&'static str> {
+    match kind {
+        Kind::Source => source::KEYS.to_vec(),
+        Kind::Policy => policy::KEYS.to_vec(),
+        Kind::Endpoint => [&endpoint::KEYS[..], &limits::KEYS].concat(),
+        Kind::Group => group::KEYS.to_vec(),
+        Kind::Subscription => [&subscription::KEYS[..], &about::KEYS, &shape::KEYS].concat(),
     }
 }
 

@@ -14,7 +14,7 @@ use super::read::{Item, Report, Table, shown};
 use crate::api::PolicyPreview;
 use crate::duration;
 
-const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 10] = [
     "exponential",
     "matrix",
     "fixed",

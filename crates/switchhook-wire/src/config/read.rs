@@ -484,7 +484,7 @@ pub(super) fn listed(names: &[&str]) -> String {
 }
 
 /// A hint: the nearest of `known`, or all of them.
-pub(super) fn nearest(wrong: &str, known: &[&str]) -> String {
+pub(crate) fn nearest(wrong: &str, known: &[&str]) -> String {
     let best = known
         .iter()
         .map(|name| (strsim::damerau_levenshtein(&shown(wrong), name), *name))

@@ -1,21 +1,25 @@
-//! What a subscription takes of its sources (`when`, `match_criteria`) and what it makes of a body (`map`,
+//! What a subscription takes of its sources (`filters`, `when`, `match_criteria`) and what it makes of a body (`map`,
 //! `body`, `preset`, `format`).
 //!
 //! Everything is compiled here, once. What the compilers say is reported in their words, at the line of the
 //! file where the fault is.
 
+use std::collections::BTreeMap;
+
 use switchhook_core::criteria::Criterion;
 use switchhook_core::envelope::{Format, Mode};
 use switchhook_core::expression::Expression;
+use switchhook_core::filter::TypePattern;
 use switchhook_core::transform::preset::Preset;
 use switchhook_core::transform::{MapRule, Transform};
 
 use super::codes;
 use super::node::Value;
-use super::read::{Item, Report, Table};
+use super::read::{Item, Report, Table, nearest, shown};
 
 /// Keys of a subscription that are read here.
-pub(super) const KEYS: [&str; 7] = [
+pub(super) const KEYS: [&str; 8] = [
+    "filters",
     "when",
     "match_criteria",
     "matchCriteria",
@@ -31,6 +35,8 @@ const FIELDS_MAX: usize = 256;
 
 /// What else must hold of an event.
 pub(super) struct Filter {
+    /// By the place of the type in the list of types.
+    pub(super) by_type: BTreeMap<usize, Expression>,
     pub(super) criteria: Vec<Criterion>,
     pub(super) when: Option<Expression>,
 }
@@ -41,7 +47,15 @@ pub(super) struct Shape {
     pub(super) format: Format,
 }
 
-pub(super) fn filter(table: &Table<'_>, report: &mut Report) -> Option<Filter> {
+/// `types` are those that the subscription takes, if they could be read.
+pub(super) fn filter(
+    table: &Table<'_>,
+    types: Option<&[TypePattern]>,
+    report: &mut Report,
+) -> Option<Filter> {
+    let by_type = table.or("filters", BTreeMap::new(), |item| {
+        by_type(item, types, report)
+    });
     let spellings = ["match_criteria", "matchCriteria"];
     let criteria = match table.spelt(&spellings, report) {
         Some(item) => report.each(&item, 0..=CRITERIA_MAX, criterion),
@@ -49,9 +63,54 @@ pub(super) fn filter(table: &Table<'_>, report: &mut Report) -> Option<Filter> {
     };
     let when = table.or("when", None, |item| expression(item, report).map(Some));
     Some(Filter {
+        by_type: by_type?,
         criteria: criteria?,
         when: when?,
     })
+}
+
+/// The filters of types, by the places where their type stands. There are at most as many as types.
+fn by_type(
+    item: &Item<'_>,
+    types: Option<&[TypePattern]>,
+    report: &mut Report,
+) -> Option<BTreeMap<usize, Expression>> {
+    let table = report.open_table(item)?;
+    let listed: Option<Vec<String>> =
+        types.map(|types| types.iter().map(ToString::to_string).collect());
+    let mut filters = BTreeMap::new();
+    let mut is_good = true;
+    for field in table.fields {
+        let item = item.child(field);
+        let filter = expression(&item, report);
+        is_good &= filter.is_some();
+        let Some(listed) = &listed else { continue };
+        let places = listed.iter().enumerate();
+        let places = places.filter(|(_, listed)| **listed == field.key);
+        let before = filters.len();
+        filters.extend(places.filter_map(|(at, _)| Some((at, filter.clone()?))));
+        let is_listed = filters.len() > before || listed.contains(&field.key);
+        if !is_listed {
+            let message = format!("type `{}` is none of `types`", shown(&field.key));
+            let known: Vec<&str> = listed.iter().map(String::as_str).collect();
+            report.add(
+                codes::FILTER_TYPE,
+                &item,
+                message,
+                Some(hint(&field.key, &known)),
+            );
+        }
+        is_good &= is_listed;
+    }
+    is_good.then_some(filters)
+}
+
+/// All types of a long list would help nobody.
+fn hint(kind: &str, listed: &[&str]) -> String {
+    match nearest(kind, listed) {
+        near if near.starts_with("did") || (1..=10).contains(&listed.len()) => near,
+        _ => "add the type to `types`, or remove its filter".to_owned(),
+    }
 }
 
 fn criterion(item: &Item<'_>, report: &mut Report) -> Option<Criterion> {

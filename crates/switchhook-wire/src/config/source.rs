@@ -15,7 +15,7 @@ use super::preset::{self, Preset};
 use super::read::{Item, Report, Table};
 use super::{masking, verify};
 
-const KEYS: [&str; 8] = [
+pub(super) const KEYS: [&str; 8] = [
     "preset",
     "verify",
     "type",

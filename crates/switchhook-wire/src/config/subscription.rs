@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use switchhook_core::filter::TypePattern;
 use switchhook_core::id::Offset;
+use switchhook_core::subscription::{self as core, ALL_SOURCES};
 use switchhook_core::subscription::{OnExhausted, Order, Start, Subscription, Target as To};
 
 use super::link::{Need, Target};
@@ -14,10 +15,11 @@ use super::node::Value;
 use super::policy::STANDARD;
 use super::problem::Spot;
 use super::read::{Item, Report, Table};
-use super::{codes, shape};
+use super::{about, codes, shape};
 use crate::api::time;
 
-const KEYS: [&str; 8] = [
+pub(super) const KEYS: [&str; 9] = [
+    "enabled",
     "sources",
     "types",
     "endpoint",
@@ -58,14 +60,16 @@ pub(super) fn read(
     report: &mut Report,
     needs: &mut Vec<Need>,
 ) -> Option<Draft> {
-    let table = report.table(item, &[&KEYS[..], &shape::KEYS].concat())?;
+    let table = report.table(item, &[&KEYS[..], &about::KEYS, &shape::KEYS].concat())?;
+    let told = about::check(&table, report);
+    let enabled = table.or("enabled", true, |item| report.boolean(item));
     let sources = table.need("sources", report).and_then(|item| {
         report.each(&item, 1..=SOURCES_MAX, |item, report| {
-            reference(item, report, needs, Target::Source)
+            source(item, report, needs)
         })
     });
     let types = match table.get("types") {
-        Some(item) => report.each(&item, 1..=TYPES_MAX, |item, report| {
+        Some(item) => report.each(&item, 0..=TYPES_MAX, |item, report| {
             report.parsed(item, codes::EVENT_TYPE, TypePattern::parse)
         }),
         None => TypePattern::parse("*").ok().map(|all| vec![all]),
@@ -87,9 +91,10 @@ pub(super) fn read(
         report.choice(item, &ends)
     });
     let start = table.or("start", Start::Now, |item| start(item, report));
-    let filter = shape::filter(&table, report);
+    let filter = shape::filter(&table, types.as_deref(), report);
     let shape = shape::shape(&table, report);
     let (filter, shape, types, order) = (filter?, shape?, types?, order?);
+    told?;
     let spot = |key| report.spot(table.get(key).as_ref().unwrap_or(item));
     Some(Draft {
         spots: Spots {
@@ -101,8 +106,11 @@ pub(super) fn read(
         order,
         subscription: Arc::new(Subscription {
             name: Arc::clone(name),
+            id: core::id(name),
+            enabled: enabled?,
             sources: sources?,
             types,
+            filters: filter.by_type,
             criteria: filter.criteria,
             when: filter.when,
             transform: shape.transform,
@@ -121,6 +129,14 @@ fn target(table: &Table<'_>, report: &mut Report, needs: &mut Vec<Need>) -> Opti
         ("endpoint", item) => reference(&item, report, needs, Target::Endpoint).map(To::Endpoint),
         (_, item) => reference(&item, report, needs, Target::Group).map(To::Group),
     }
+}
+
+/// The name of a source, or the sign for all of them.
+fn source(item: &Item<'_>, report: &mut Report, needs: &mut Vec<Need>) -> Option<Arc<str>> {
+    if matches!(&item.node.value, Value::Text(text) if text.text == ALL_SOURCES) {
+        return Some(ALL_SOURCES.into());
+    }
+    reference(item, report, needs, Target::Source)
 }
 
 /// The name of something that must exist.

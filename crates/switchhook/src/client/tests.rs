@@ -25,19 +25,42 @@ fn every_refusal_ends_the_process_with_the_code_of_its_kind() {
 #[test]
 fn an_address_with_credentials_is_refused_and_not_repeated() {
     for scheme in ["http", "https"] {
-        let Err(error) = Client::new(&format!("{scheme}://ops:hunter2@127.0.0.1:1"), None) else {
+        let server = format!("{scheme}://ops:hunter2@127.0.0.1:1");
+        let Err(error) = Client::new(&server, None, &Trust::Machine) else {
             panic!("it was taken");
         };
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
-    for wrong in ["127.0.0.1:8081", "https://127.0.0.1", "file:///x", ""] {
-        assert!(Client::new(wrong, None).is_err(), "{wrong}");
+    for wrong in ["127.0.0.1:8081", "ftp://127.0.0.1", "file:///x", ""] {
+        assert!(
+            Client::new(wrong, None, &Trust::Machine).is_err(),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn a_file_without_a_certificate_is_nobody_to_trust() {
+    for text in [
+        "",
+        "no PEM",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
+        let trust = Trust::Pem(text.to_owned());
+        assert!(
+            Client::new("https://127.0.0.1:1", None, &trust).is_err(),
+            "{text}"
+        );
+        assert!(
+            Client::new("http://127.0.0.1:1", None, &trust).is_ok(),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn names_are_escaped_in_paths_and_queries() {
-    let client = Client::new("http://127.0.0.1:1/", None).unwrap();
+    let client = Client::new("http://127.0.0.1:1/", None, &Trust::Machine).unwrap();
     let url = client.url(&["v1", "endpoints", "a/b?c"]);
     assert_eq!(url.as_str(), "http://127.0.0.1:1/v1/endpoints/a%2Fb%3Fc");
     let query = serde_json::json!({"type": "a b&c", "pageSize": 5, "key": null});

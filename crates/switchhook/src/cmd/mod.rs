@@ -3,17 +3,26 @@
 //! One file for each group of commands. A command takes its arguments and an [`Output`], and returns
 //! nothing or a [`Failure`]. The examples of every `--help` stand in [`examples`] and are themselves tested.
 
+mod alert;
+mod apply;
+mod attempt;
 mod audit;
 mod bench;
 pub(crate) mod breaker;
+mod changes;
 mod check;
+mod client;
 mod demo;
 mod dlq;
+mod drift;
 mod event;
 mod examples;
 mod explain;
+mod export;
+mod genesys;
 mod group;
 mod job;
+mod plan;
 mod policy;
 mod replay;
 mod resource;
@@ -23,15 +32,17 @@ mod serve;
 mod sim;
 mod store;
 mod tail;
+mod token;
 mod trial;
 mod version;
+mod versions;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::client::{Client, SERVER_DEFAULT};
+use crate::client::{Client, SERVER_DEFAULT, Trust};
 use crate::config;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
@@ -71,6 +82,9 @@ pub(crate) struct Global {
     /// File with the API token (also: SWITCHHOOK_TOKEN, the token itself)
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Certificates to trust an https address by, in PEM, instead of this machine's (also: SWITCHHOOK_CA)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Global {
@@ -82,7 +96,13 @@ impl Global {
             .or_else(|| config::setting("SWITCHHOOK_SERVER"));
         let token = config::token(self.token_file.as_deref())?;
         let server = server.as_deref().unwrap_or(SERVER_DEFAULT);
-        Ok(Client::new(server, token.as_deref())?)
+        let ca = self.ca.clone();
+        let ca = ca.or_else(|| config::setting("SWITCHHOOK_CA").map(PathBuf::from));
+        let trust = match ca {
+            Some(file) => Trust::Pem(config::text(&file)?),
+            None => Trust::Machine,
+        };
+        Ok(Client::new(server, token.as_deref(), &trust)?)
     }
 }
 
@@ -96,6 +116,19 @@ enum Command {
     Send(send::Args),
     /// Watch attempts as they happen
     Tail(tail::Args),
+    /// Have the gateway read its configuration file again
+    Reload(versions::ReloadArgs),
+    /// The configuration of the gateway: what is in force, its versions, and going back
+    #[command(subcommand)]
+    Config(versions::Command),
+    /// Show what files that declare resources would change at the gateway
+    Plan(plan::Args),
+    /// Have the gateway have what files declare
+    Apply(apply::Args),
+    /// Write the resources of the gateway's API as a file that declares them
+    Export(export::Args),
+    /// Show where the gateway and files differ, and who changed it when
+    Drift(drift::Args),
     /// Check a configuration file: all problems at once
     Check(check::Args),
     /// Run the tests in a configuration file: event in, what comes out
@@ -118,12 +151,15 @@ enum Command {
     /// Breakers of endpoints: how they stand, and opening and closing them
     #[command(subcommand)]
     Breaker(breaker::Command),
-    /// Secrets: their names, and their values on this machine
+    /// Secrets: what is known of them, and new values
     #[command(subcommand)]
     Secret(secret::Command),
     /// Accepted events and what became of them
     #[command(subcommand)]
     Event(event::Command),
+    /// Attempts: HTTP requests one by one, over all events
+    #[command(subcommand)]
+    Attempt(attempt::Command),
     /// Explain an event: who takes it and who does not, where it is, and why
     Explain(explain::Args),
     /// Deliver events of the log again
@@ -134,9 +170,22 @@ enum Command {
     /// Dead letters: deliveries that were given up
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// What the gateway watches, and what is out of bounds
+    #[command(subcommand)]
+    Alert(alert::Command),
+    /// API tokens: who may use the gateway's API
+    #[command(subcommand)]
+    Token(token::Command),
+    /// OAuth clients: programs that fetch their tokens with an id and a secret
+    #[command(subcommand)]
+    Client(client::Command),
     /// Who did what
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Webhooks at a management API: Genesys Cloud's shape, a gateway's, a simulator's
+    Genesys(genesys::GenesysArgs),
+    /// Changes made there that failed for good or were cut off
+    Changes(changes::ChangesArgs),
     /// The store: state, proof, copies
     #[command(subcommand)]
     Store(store::Command),
@@ -170,6 +219,12 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Serve(args) => serve::run(args, output).await,
         Command::Send(args) => send::run(args, &global.client()?, output).await,
         Command::Tail(args) => tail::run(args, &global.client()?, output).await,
+        Command::Reload(args) => versions::reload(args, &global.client()?, output).await,
+        Command::Config(command) => versions::run(command, &global.client()?, output).await,
+        Command::Plan(args) => plan::run(args, &global.client()?, output).await,
+        Command::Apply(args) => apply::run(args, &global.client()?, output).await,
+        Command::Export(args) => export::run(args, &global.client()?, output).await,
+        Command::Drift(args) => drift::run(args, &global.client()?, output).await,
         Command::Check(args) => check::run(&args, output),
         Command::Test(args) => trial::run(args, output),
         Command::Policy(command) => policy::run(command, &global, output).await,
@@ -180,11 +235,17 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Breaker(command) => breaker::run(command, &global.client()?, output).await,
         Command::Secret(command) => secret::run(command, &global, output).await,
         Command::Event(command) => event::run(command, &global.client()?, output).await,
+        Command::Attempt(command) => attempt::run(command, &global.client()?, output).await,
         Command::Explain(args) => explain::run(args, &global.client()?, output).await,
         Command::Replay(args) => replay::run(args, &global.client()?, output).await,
         Command::Job(command) => job::run(command, &global.client()?, output).await,
         Command::Dlq(command) => dlq::run(command, &global.client()?, output).await,
-        Command::Audit(command) => audit::run(command, &global.client()?, output).await,
+        Command::Alert(command) => alert::run(command, &global.client()?, output).await,
+        Command::Token(command) => token::run(command, &global.client()?, output).await,
+        Command::Client(command) => client::run(command, &global.client()?, output).await,
+        Command::Audit(command) => audit::run(command, &global, output).await,
+        Command::Genesys(args) => genesys::run(args, output).await,
+        Command::Changes(args) => changes::run(args, output).await,
         Command::Store(command) => store::run(command, &global, output).await,
         Command::Bench(args) => bench::run(args, output).await,
         Command::BenchRole(role) => bench::run_role(role, output).await,

@@ -10,7 +10,8 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
 use switchhook_store::{Error, embedded};
-use switchhook_wire::api::StoreStatus;
+use switchhook_wire::api::{RetentionStatus, StoreStatus};
+use switchhook_wire::duration;
 
 use super::Global;
 use crate::config;
@@ -158,6 +159,7 @@ fn status_text(status: &StoreStatus) -> String {
         status.waiting,
         mib(status.bytes),
     );
+    text.push_str(&retention_text(&status.retention));
     for dead in &status.dead {
         text.push_str(&format!(
             "dead     {} for {}, {}\n",
@@ -165,6 +167,24 @@ fn status_text(status: &StoreStatus) -> String {
         ));
     }
     text
+}
+
+/// How long things stay, and what has gone since the start.
+fn retention_text(retention: &RetentionStatus) -> String {
+    let size = retention
+        .bytes_max
+        .map(|bytes| format!(", at most {}", mib(bytes)));
+    format!(
+        "keeps    events {}, attempts {}, dead letters {}{}\nforgot   {} events, {} attempts, {} dead letters since the start; {} given back\n",
+        duration::format(retention.events_ms),
+        duration::format(retention.attempts_ms),
+        duration::format(retention.dead_ms),
+        size.unwrap_or_default(),
+        retention.events,
+        retention.attempts,
+        retention.dead,
+        mib(retention.bytes),
+    )
 }
 
 fn mib(bytes: u64) -> String {

@@ -179,3 +179,34 @@ fn a_paused_subscription_keeps_everything_over_a_restart() {
 fn a_paused_endpoint_keeps_everything_over_a_restart() {
     pause_and_resume("endpoints");
 }
+
+#[test]
+fn a_subscription_that_is_switched_off_keeps_everything_until_its_file_switches_it_on() {
+    let receiver = Receiver::start(Instant::now(), |_| 200);
+    let crm = endpoint("crm", &receiver.at("crm"), "")
+        + &subscription("crm", "endpoint = \"crm\"\nenabled = false");
+    let site = Site::new(&(SOURCE.to_owned() + &crm));
+    let gateway = site.start();
+    let event = gateway.accept(&body("a"));
+    await_kept(&gateway, 1);
+    gateway.kill();
+
+    let gateway = site.start();
+    gateway.accept(&body("b"));
+    for deed in ["pause", "resume"] {
+        let told = gateway.tell(&format!("POST /v1/subscriptions/crm/{deed}"), &json!({}));
+        assert_eq!(told["stopped"], "disabled", "{told}");
+    }
+    await_kept(&gateway, 2);
+    pass(Duration::from_millis(300));
+    assert_eq!(receiver.arrivals(), [], "nothing goes out");
+    let told = gateway.get(&format!("/v1/events/{event}/explain"));
+    let why = told["subscriptions"][0]["delivery"]["why"].as_str();
+    assert!(why.unwrap().contains("`enabled = false`"), "{told}");
+
+    site.edit("enabled = false", "enabled = true");
+    gateway.hang_up();
+    receiver.wait_until(PATIENCE, |arrivals| delivered(arrivals, "crm").len() == 2);
+    gateway.settle(PATIENCE);
+    assert!(receiver.arrivals().iter().all(|it| it.is_of("crm")));
+}

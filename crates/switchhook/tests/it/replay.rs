@@ -215,7 +215,7 @@ fn a_dry_run_only_counts_and_another_subscription_can_get_it() {
     gateway.settle(PATIENCE);
     let arrivals = receiver.arrivals();
     let (own, others): (Vec<&Arrival>, Vec<&Arrival>) =
-        arrivals.iter().partition(|it| it.subscription == "crm");
+        arrivals.iter().partition(|it| it.is_of("crm"));
     assert_eq!((own.len(), others.len()), (EVENTS, EVENTS));
     let of = |arrivals: &[&Arrival]| -> BTreeSet<String> {
         arrivals.iter().map(|it| it.event.clone()).collect()

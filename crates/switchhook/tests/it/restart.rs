@@ -8,10 +8,10 @@ use crate::harness::{PATIENCE, SOURCE, Site, route, until};
 
 #[test]
 fn waiting_deliveries_and_dead_letters_survive_a_restart() {
-    let receiver = Receiver::start(Instant::now(), |it| match it.subscription.as_str() {
-        "later" => 503,
-        _ => 400,
-    });
+    let receiver = Receiver::start(
+        Instant::now(),
+        |it| if it.is_of("later") { 503 } else { 400 },
+    );
     let policy =
         "\n[policy.patient]\nmatrix = { delays = [\"2s\", \"2s\", \"2s\"] }\njitter = \"none\"\n";
     let config = SOURCE.to_owned()
@@ -40,7 +40,7 @@ fn waiting_deliveries_and_dead_letters_survive_a_restart() {
     receiver.wait_until(PATIENCE, |arrivals| {
         arrivals
             .iter()
-            .filter(|it| it.subscription == "later" && it.attempt >= 2 && it.status == 200)
+            .filter(|it| it.is_of("later") && it.attempt >= 2 && it.status == 200)
             .count()
             == 3
     });

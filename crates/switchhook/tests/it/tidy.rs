@@ -9,10 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which of our crates each may use.
-const DIRECTIONS: [(&str, &[&str]); 6] = [
+const DIRECTIONS: [(&str, &[&str]); 7] = [
     ("switchhook-core", &[]),
     ("switchhook-wire", &["switchhook-core"]),
     ("switchhook-store", &["switchhook-core"]),
+    (
+        "switchhook-genesys",
+        &["switchhook-core", "switchhook-wire"],
+    ),
     (
         "switchhook-server",
         &["switchhook-core", "switchhook-store", "switchhook-wire"],
@@ -25,6 +29,7 @@ const DIRECTIONS: [(&str, &[&str]); 6] = [
         "switchhook",
         &[
             "switchhook-core",
+            "switchhook-genesys",
             "switchhook-server",
             "switchhook-sim",
             "switchhook-store",

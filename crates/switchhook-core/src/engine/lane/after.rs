@@ -57,6 +57,28 @@ impl Lane {
         (held, self.follow(key, then, batch, now))
     }
 
+    /// The row of a delivery that waits behind another one.
+    pub(super) fn order_row(&self, pending: &Pending) -> Waiting {
+        let key = self.key_of(pending.event.offset);
+        let (never, place) = (UnixMs::NEVER, pending.place);
+        pending
+            .standing
+            .waiting(key, place, never, 0, WaitReason::Order)
+    }
+
+    /// Deliveries that were in memory get rows behind another one, with `batch`.
+    pub(super) fn hold_all(&mut self, behind: Vec<Pending>, batch: u64) -> Vec<Waiting> {
+        for pending in &behind {
+            let offset = pending.event.offset;
+            if pending.row.is_none() {
+                self.open.remove(&offset);
+            } else {
+                self.rows.release_after(batch, offset, None);
+            }
+        }
+        behind.iter().map(|p| self.order_row(p)).collect()
+    }
+
     /// The delivery at `offset` stands in nobody's way any more.
     pub(in crate::engine) fn settle(
         &mut self,
@@ -99,12 +121,10 @@ impl Lane {
     }
 
     /// Once the log is read again up to where the process died: releases rows that nobody else would. Those of keys
-    /// without a head, and all of them where the order is none now.
+    /// without a head, and where the order is none now the first of them; [`Lane::free`] goes on.
     pub(in crate::engine) fn resume(&mut self, batch: u64, now: UnixMs) -> Vec<Release> {
         if self.definition.subscription.order == Order::None {
-            let all = self.keys.take_unordered_rows();
-            let release = all.then(|| self.release_held(None, u32::MAX, batch, now));
-            return release.into_iter().collect();
+            return self.free(batch, now).into_iter().collect();
         }
         if self.keys.is_recovering() && self.position() < self.recovered_at {
             return Vec::new();
@@ -113,6 +133,16 @@ impl Lane {
         stalled
             .filter_map(|(key, then)| self.follow(Some(key), then, batch, now))
             .collect()
+    }
+
+    /// The next rows that are held although the order is none now become due with `batch`, if those before are on disk.
+    /// To be asked for when no row is due any more.
+    pub(in crate::engine) fn free(&mut self, batch: u64, now: UnixMs) -> Option<Release> {
+        if self.rows.is_releasing() {
+            return None;
+        }
+        let items = self.keys.free_unordered_rows()?;
+        Some(self.release_held(None, items, batch, now))
     }
 
     /// Held rows of a key, or of all keys, become due with `batch`.

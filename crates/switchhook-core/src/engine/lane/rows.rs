@@ -108,6 +108,11 @@ impl Rows {
         });
     }
 
+    /// Whether a batch that makes rows due is not on disk yet.
+    pub(super) fn is_releasing(&self) -> bool {
+        self.releases.iter().any(|release| release.offset.is_none())
+    }
+
     /// Lets go of rows whose batch is on disk; whether there may be something to do now.
     /// `committed`: so many batches are on disk.
     pub(super) fn release(&mut self, committed: u64) -> bool {

@@ -172,3 +172,71 @@ fn a_member_whose_breaker_stays_open_loses_its_partitions_until_a_probe_succeeds
     }
     assert_eq!(shares(&bench).into_values().collect::<Vec<_>>(), [2, 2]);
 }
+
+/// A pool whose deliveries are given up after one attempt.
+fn pool_of_one_attempt(members: &[&str], partitions: u16) -> Plan {
+    let mut plan = pool(members, partitions);
+    let policy = Policy {
+        max_attempts: 1,
+        ..policy()
+    };
+    plan.policies.insert("minute".into(), Arc::new(policy));
+    plan
+}
+
+impl Bench {
+    /// Everything that can go is answered with this status; where it went.
+    fn answer_all(&mut self, status: u16) -> Vec<Arc<str>> {
+        let starts = self.starts();
+        let answer = |start: &Start| {
+            self.status(start, status);
+            start.endpoint.name.clone()
+        };
+        let names = starts.iter().map(answer).collect();
+        self.commit();
+        names
+    }
+}
+
+#[test]
+fn a_member_on_trial_gets_a_partition_that_has_something_to_send() {
+    let mut bench = Bench::new(pool_of_one_attempt(&["a", "b"], 4));
+    append(&mut bench, &keys(40));
+    bench.answer_all(500);
+    assert!(bench.rows.is_empty(), "nothing is left to try them with");
+    bench.pass(2 * MINUTE_MS);
+    assert!(bench.answer_all(500).is_empty());
+    let smaller = pool_of_one_attempt(&["a"], 4);
+    bench
+        .engine
+        .handle_plan(&smaller, &Known::default(), bench.now);
+    // What `b` had belongs to nobody, and what `a` has rests.
+    let free = bench.engine.lanes().find(|lane| lane.endpoint.is_none());
+    let free = free.unwrap().partition;
+    let is_in_it =
+        |key: &String| crate::group::partition_of_key(crate::group::key_hash(key), 4) == free;
+    let key = keys(40).into_iter().find(is_in_it).unwrap();
+    append(&mut bench, &[key]);
+    assert_eq!(bench.answer_all(200), ["a".into()]);
+    assert_eq!(shares(&bench).into_values().collect::<Vec<_>>(), [4]);
+}
+
+#[test]
+fn with_nobody_well_a_member_without_a_partition_is_tried_with_that_of_another_one() {
+    let mut bench = Bench::new(pool_of_one_attempt(&["a", "b"], 1));
+    let key = || vec!["conversation".to_owned(); 2];
+    // First one fails and loses the partition, then the other one, which fails its probe as well.
+    for (after_ms, member) in [(0, "a"), (MINUTE_MS, "b")] {
+        bench.pass(after_ms);
+        bench.starts();
+        append(&mut bench, &key());
+        for _ in 0..2 {
+            assert_eq!(bench.answer_all(500), [member.into()]);
+        }
+    }
+    bench.pass(MINUTE_MS);
+    append(&mut bench, &key());
+    assert_eq!(bench.answer_all(500), ["b".into()]);
+    bench.pass(MINUTE_MS);
+    assert_eq!(bench.answer_all(200)[0], "a".into());
+}

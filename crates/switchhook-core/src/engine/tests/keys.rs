@@ -349,7 +349,7 @@ fn after_a_restart_nothing_is_released_before_the_log_is_read_up_to_where_the_pr
     };
     let known = known(Recovered {
         cursor: Offset(1),
-        settled: BTreeSet::from([Offset(2)]),
+        settled: BTreeSet::from([Offset(2)]).into(),
         keys: BTreeMap::from([(crate::group::key_hash("a"), rows)]),
         ..Recovered::default()
     });
@@ -447,4 +447,40 @@ fn a_discard_that_comes_too_late_lets_nobody_overtake_the_replay_under_way() {
     assert!(bench.starts().is_empty());
     bench.status(&again[0], 200);
     assert_eq!(drain(&mut bench), [2]);
+}
+
+#[test]
+fn rows_that_were_held_come_back_step_by_step_once_there_is_no_order() {
+    let mut bench = Bench::new(ordered(Order::None, OnExhausted::Skip, 100));
+    let steps = 3;
+    let count = steps * usize::try_from(order::FREED_MAX).unwrap() - 10;
+    for offset in 1..=count as u64 {
+        bench.push("web", Some(format!("k{}", offset % 7).into()));
+        let event = bench.log.last().unwrap();
+        let place = Place::of(event, 0);
+        let key = DeliveryKey {
+            subscription: "s".into(),
+            offset: Offset(offset),
+        };
+        let standing = Standing::first(bench.now.plus_ms(MINUTE_MS));
+        let row = standing.waiting(key, place, UnixMs::NEVER, 0, WaitReason::Order);
+        bench.rows.insert(("s".into(), Offset(offset)), row);
+    }
+    let held = |rows: &BTreeMap<(Arc<str>, Offset), Waiting>| {
+        let mut keys: BTreeMap<_, KeyRows> = BTreeMap::new();
+        for row in rows.values() {
+            keys.entry(row.place.key.unwrap()).or_default().held += 1;
+        }
+        keys
+    };
+    let known = known(Recovered {
+        cursor: Offset(count as u64 + 1),
+        keys: held(&bench.rows),
+        ..Recovered::default()
+    });
+    let end = Offset(count as u64 + 1);
+    bench.engine = Engine::new(&bench.plan.clone(), &known, end, bench.now);
+    let sent: usize = (0..20).map(|_| drain(&mut bench).len()).sum();
+    assert_eq!(sent, count);
+    assert_eq!(bench.all.released.len(), steps);
 }

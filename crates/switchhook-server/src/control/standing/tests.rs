@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use switchhook_core::delivery::{DeadReason, DeliveryKey, Failure, Place};
-use switchhook_core::envelope::Format;
 use switchhook_core::expression::Expression;
 use switchhook_core::filter::TypePattern;
 use switchhook_core::id::EventId;
-use switchhook_core::subscription::{OnExhausted, Order, Start, Target};
-use switchhook_core::transform::Transform;
+use switchhook_core::subscription::{Order, Target};
 
 use super::*;
 
@@ -94,18 +92,14 @@ impl World {
                 body: bytes::Bytes::from_static(b"{}"),
             },
             subscription: Some(Subscription {
-                name: "web-to-crm".into(),
-                sources: vec!["web".into()],
-                types: vec![TypePattern::parse("Text").unwrap()],
-                criteria: vec![],
-                when: None,
-                transform: Transform::None,
-                format: Format::Raw,
-                target: Target::Endpoint("crm".into()),
-                policy: "standard".into(),
                 order: Order::Key,
-                on_exhausted: OnExhausted::Skip,
-                start: Start::Now,
+                ..Subscription::new(
+                    "web-to-crm",
+                    vec!["web".into()],
+                    vec![TypePattern::parse("Text").unwrap()],
+                    Target::Endpoint("crm".into()),
+                    "standard",
+                )
             }),
             cursor: Some(Offset(7)),
             located: Some(Located::NotReached),
@@ -126,6 +120,13 @@ impl World {
             trace,
         })
     }
+}
+
+/// Only these events of its type.
+fn filter(world: &mut World, text: &str) {
+    let filter = Expression::compile(text).unwrap();
+    let subscription = world.subscription.as_mut().unwrap();
+    subscription.filters.insert(0, filter);
 }
 
 fn endpoint(state: breaker::State) -> EndpointNow {
@@ -344,7 +345,7 @@ fn a_filter_says_what_it_misses() {
 
 #[test]
 fn where_dispatch_has_it_decides_what_it_waits_for() {
-    let table: [(Change, DeliveryState, &str); 6] = [
+    each_change_is_told(&[
         (
             |world| world.located = Some(Located::UnderWay),
             DeliveryState::InFlight,
@@ -377,6 +378,12 @@ fn where_dispatch_has_it_decides_what_it_waits_for() {
             DeliveryState::Held,
             "given to no endpoint",
         ),
+    ]);
+}
+
+#[test]
+fn what_is_paused_or_switched_off_or_filtered_says_so() {
+    each_change_is_told(&[
         (
             |world| {
                 world.pause = Some(Pause {
@@ -387,13 +394,43 @@ fn where_dispatch_has_it_decides_what_it_waits_for() {
             DeliveryState::Paused,
             "paused since 1970-01-01T00:00:00.000Z (upgrade); the cursor",
         ),
-    ];
+        (
+            |world| world.subscription.as_mut().unwrap().enabled = false,
+            DeliveryState::Paused,
+            "its subscription is switched off by `enabled = false`; the cursor",
+        ),
+        (
+            |world| {
+                world.subscription.as_mut().unwrap().enabled = false;
+                world.pause = Some(Pause {
+                    at: UnixMs(0),
+                    reason: None,
+                });
+            },
+            DeliveryState::Paused,
+            "switched off by `enabled = false` and paused since 1970-01-01T00:00:00.000Z; the cursor",
+        ),
+        (
+            |world| filter(world, "event.data.n == 1"),
+            DeliveryState::NotMatched,
+            "the filter of `Text` asks for event.data.n, which the event does not have: `event.data.n == 1`",
+        ),
+        (
+            |world| filter(world, "event.type == 'a'"),
+            DeliveryState::NotMatched,
+            "the filter of `Text` is false: `event.type == 'a'`",
+        ),
+    ]);
+}
+
+/// Each change of the world gives the state, and the words among those that say why.
+fn each_change_is_told(table: &[(Change, DeliveryState, &str)]) {
     for (change, expected, words) in table {
         let mut world = World::new();
         change(&mut world);
         let found = said_in(&world, None, None, &[]);
         assert!(
-            found.state == expected && found.why.contains(words),
+            found.state == *expected && found.why.contains(words),
             "{words}: {found:?}"
         );
     }

@@ -3,9 +3,14 @@
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::json;
+use switchhook_core::access::Scope;
+use switchhook_core::time::UnixMs;
+use tower_service::Service as _;
 
 use super::Api;
 use crate::control::request::BODY_BYTES_MAX;
+use crate::control::routes::{Access, Route, table};
+use crate::identity::MissingScope;
 
 fn bare(uri: &str, token: Option<&str>) -> Request<Body> {
     let request = Request::builder().uri(uri);
@@ -49,6 +54,157 @@ async fn nothing_but_probes_and_metrics_is_open_without_the_token() {
     }
 }
 
+/// What a route needs by the rule that people are told, without the table.
+fn needed(method: &Method, path: &str) -> Option<Scope> {
+    let is = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
+    let looks = *method == Method::GET;
+    if is(&["/livez", "/readyz", "/metrics"]) || path.ends_with("/oauth/token") {
+        None
+    } else if is(&["/v1/tokens", "/v1/clients", "/v1/store/backup"]) {
+        Some(Scope::Admin)
+    } else if looks {
+        Some(Scope::Read)
+    } else if is(&["/v1/config"]) {
+        Some(Scope::Admin)
+    } else if is(&["/v1/secrets"]) {
+        Some(Scope::Secrets)
+    } else if is(&["/v1/deadLetters", "/v1/jobs"]) {
+        Some(Scope::Replay)
+    } else {
+        Some(Scope::Write)
+    }
+}
+
+/// Whether a token with these scopes may do what needs `scope`, written out.
+fn allows(scopes: &[Scope], scope: Scope) -> bool {
+    let has = |scope| scopes.contains(&scope);
+    has(Scope::Admin)
+        || has(scope)
+        || (scope == Scope::Read && (has(Scope::Write) || has(Scope::Replay)))
+}
+
+/// Every set of scopes.
+fn sets() -> impl Iterator<Item = Vec<Scope>> {
+    let chosen = |set: u32| {
+        let all = Scope::ALL.into_iter().enumerate();
+        all.filter(move |(at, _)| set & (1 << at) != 0)
+            .map(|(_, scope)| scope)
+            .collect()
+    };
+    (0..1 << Scope::ALL.len()).map(chosen)
+}
+
+/// The status, and the scope that a refusal names. The body of an answer that goes on for ever is not waited for.
+async fn asked(
+    api: &Api,
+    method: &Method,
+    path: &str,
+    token: Option<&str>,
+) -> (u16, Option<&'static str>) {
+    let mut request = bare(
+        &path.replace("{name}", "none").replace("{id}", "none"),
+        token,
+    );
+    *request.method_mut() = method.clone();
+    let response = api.router.clone().call(request).await.unwrap();
+    let missing = response.extensions().get::<MissingScope>();
+    (
+        response.status().as_u16(),
+        missing.map(|MissingScope(name)| *name),
+    )
+}
+
+#[tokio::test]
+async fn every_route_lets_through_who_has_its_scope_and_nobody_else() {
+    let api = Api::start().await;
+    let tokens: Vec<_> = sets().map(|set| (api.adopt(&set, None), set)).collect();
+    assert_eq!(tokens.len(), 32);
+    for Route {
+        method,
+        path,
+        access,
+        ..
+    } in table()
+    {
+        let scope = needed(&method, &path);
+        for (token, set) in &tokens {
+            let (status, missing) = asked(&api, &method, &path, Some(token)).await;
+            assert_ne!(status, 401, "{method} {path} {set:?}");
+            let refused = scope.filter(|scope| !allows(set, *scope));
+            let named = match access {
+                Access::Needs(_, name) => refused.map(|_| name),
+                Access::Open => None,
+            };
+            assert_eq!(missing, named, "{method} {path} {set:?}");
+            assert_eq!(status == 403, refused.is_some(), "{method} {path} {set:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_route_lets_a_token_through_that_is_missing_unknown_expired_or_revoked() {
+    let api = Api::start().await;
+    let expired = api.adopt(&[Scope::Admin], Some(UnixMs(1)));
+    let revoked = api.made(json!({"name": "a", "scopes": ["admin"]})).await;
+    let uri = format!("/v1/tokens/{}", revoked["id"].as_str().unwrap());
+    let revoked = revoked["token"].as_str().unwrap();
+    assert_eq!(api.send(bare(&uri, Some(revoked))).await.status, 200);
+    assert_eq!(api.delete(&uri).await.status, 204);
+    let unknown = "shk_0123456789012345678901234567890123456789012";
+    for Route {
+        method,
+        path,
+        access,
+        ..
+    } in table()
+    {
+        for token in [None, Some(unknown), Some(&*expired), Some(revoked)] {
+            let (status, _) = asked(&api, &method, &path, token).await;
+            let is_open = access == Access::Open;
+            // An open route may have reasons of its own to refuse.
+            let holds = (status == 401) != is_open || path.ends_with("/oauth/token");
+            assert!(holds, "{method} {path} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_scope_that_is_missing() {
+    let api = Api::start().await;
+    let token = api.adopt(&[Scope::Read], None);
+    let mut request = bare("/v1/endpoints/crm/pause", Some(&token));
+    *request.method_mut() = Method::POST;
+    let answer = api.send(request).await;
+    assert_eq!(
+        (answer.status.as_u16(), &*answer.problem()),
+        (403, "forbidden")
+    );
+    assert!(answer.text().contains("`write`"), "{}", answer.text());
+    assert_eq!(
+        api.send(bare("/v1/endpoints/crm", Some(&token)))
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_request_for_another_host_or_from_another_page_reaches_no_handler() {
+    let api = Api::start().await;
+    for (name, value, expected) in [
+        ("host", "evil.example", "421 host-refused"),
+        ("origin", "https://evil.example", "403 forbidden"),
+    ] {
+        for token in [None, Some(&*api.token)] {
+            let mut request = bare("/v1/version", token);
+            request.headers_mut().insert(name, value.parse().unwrap());
+            let answer = api.send(request).await;
+            let found = format!("{} {}", answer.status.as_u16(), answer.problem());
+            assert_eq!(found, expected);
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_refusal_is_a_problem_with_the_right_status() {
     let api = Api::start().await;
@@ -86,7 +242,7 @@ async fn every_refusal_is_a_problem_with_the_right_status() {
             "{}",
             "400 invalid-request",
         ),
-        ("PUT /v1/secrets/new", "{}", "404 not-found"),
+        ("PUT /v1/secrets/new", "{}", "400 invalid-request"),
         ("POST /v1/deadLetters:replay", "{}", "400 invalid-request"),
         (
             "POST /v1/deadLetters:discard",

@@ -4,10 +4,14 @@ mod access;
 mod events;
 mod gateway;
 mod groups;
+mod identity;
 mod jobs;
 mod letters;
 mod operations;
 mod resources;
+mod roads;
+mod secrets;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,14 +172,26 @@ impl Api {
             .await
     }
 
+    /// Changes what is there now.
     async fn put(&self, uri: &str, body: Value) -> Answer {
-        self.send(self.request(Method::PUT, uri, body.to_string()))
+        self.send(self.meant(Method::PUT, uri, body.to_string()).await)
             .await
     }
 
+    /// Deletes what is there now.
     async fn delete(&self, uri: &str) -> Answer {
-        self.send(self.request(Method::DELETE, uri, Body::empty()))
+        self.send(self.meant(Method::DELETE, uri, Body::empty()).await)
             .await
+    }
+
+    /// A request that names the tag of what is there, if it has one.
+    async fn meant(&self, method: Method, uri: &str, body: impl Into<Body>) -> Request<Body> {
+        let mut request = self.request(method, uri, body);
+        let path = uri.split('?').next().unwrap();
+        if let Some(tag) = self.get(path).await.headers.get("etag") {
+            request.headers_mut().insert("if-match", tag.clone());
+        }
+        request
     }
 
     /// The ids of all entities of a list, page after page, and how many pages there were.

@@ -92,6 +92,52 @@ async fn a_paused_subscription_keeps_what_comes_until_it_goes_on() {
     assert!(api.gateway().store.pauses().unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn a_subscription_that_is_switched_off_keeps_what_comes_until_it_is_switched_on() {
+    let api = Api::start().await;
+    let uri = "/v1/subscriptions/off";
+    let body = |enabled: bool| {
+        json!({
+            "sources": ["web"], "types": ["Text"], "endpoint": "crm", "policy": "slow", "start": "earliest",
+            "enabled": enabled,
+        })
+    };
+    let made = api.put(uri, body(false)).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    // A pause comes and goes, and changes nothing.
+    let pause = format!("{uri}/pause");
+    let paused = api.post(&pause, json!({})).await.json();
+    assert_eq!(
+        (&paused["paused"], &paused["stopped"]),
+        (&json!(true), &json!("disabled"))
+    );
+    let resume = format!("{uri}/resume");
+    let resumed = api.post(&resume, json!({})).await.json();
+    assert_eq!(
+        (&resumed["paused"], &resumed["stopped"]),
+        (&json!(false), &json!("disabled"))
+    );
+
+    let id = text_sent(&api).await;
+    let uri_of = |what: &str| format!("/v1/events/{id}/{what}");
+    let explained = api.get(&uri_of("explain")).await.json();
+    let delivery = &explained["subscriptions"][0]["delivery"];
+    assert_eq!(delivery["state"], "paused", "{explained}");
+    let why = delivery["why"].as_str().unwrap();
+    assert!(why.contains("switched off by `enabled = false`"), "{why}");
+    let stats = api.get("/v1/stats").await.json();
+    assert_eq!(stats["subscriptions"][0]["stopped"], "disabled", "{stats}");
+    let metrics = api.get("/metrics").await;
+    let line = r#"switchhook_subscription_enabled{subscription="off"} 0"#;
+    assert!(metrics.text().contains(line), "{}", metrics.text());
+
+    assert_eq!(api.put(uri, body(true)).await.status, 200);
+    let tried = |found: &Value| found["deliveries"][0]["state"] == "waiting";
+    api.until(&uri_of("timeline"), tried).await;
+    let stats = api.get("/v1/stats").await.json();
+    assert_eq!(stats["subscriptions"][0]["stopped"], Value::Null, "{stats}");
+}
+
 /// One key at a time, and no second attempt: what fails halts its key.
 const HALTING: &str = r#"
 [source.chat]

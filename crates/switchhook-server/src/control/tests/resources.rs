@@ -1,14 +1,11 @@
 //! Resources: made, changed and deleted through the API, beside those of the file.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use serde_json::{Value, json};
-use switchhook_core::secret::Lookup;
 
 use super::{Api, SECRET};
 use crate::control::Resources;
-use crate::secrets::directory::Directory;
 
 fn endpoint() -> Value {
     json!({"url": "https://example.com/hook", "headers": {"Authorization": "Bearer {{secret:web}}"}})
@@ -158,7 +155,7 @@ async fn a_body_that_breaks_rules_is_refused_with_all_of_them_and_changes_nothin
     let dry = api.put("/v1/endpoints/wfm?dryRun=true", endpoint()).await;
     assert_eq!(
         (dry.status.as_u16(), &dry.json()["version"]),
-        (200, &json!(0))
+        (200, &json!(1))
     );
     assert_eq!(api.get("/v1/endpoints/wfm").await.problem(), "not-found");
     assert!(api.gateway().store.resources().unwrap().is_empty());
@@ -193,7 +190,10 @@ async fn no_secret_comes_back_out() {
         202
     );
     let secrets = api.get("/v1/secrets").await.json();
-    assert_eq!(secrets["entities"][0]["body"], json!({"env": "WEB_SECRET"}));
+    assert_eq!(
+        secrets["entities"][0]["place"],
+        json!({"env": "WEB_SECRET"})
+    );
 }
 
 #[tokio::test]
@@ -204,8 +204,7 @@ async fn resources_of_the_api_are_there_after_a_restart() {
     api.delete("/v1/endpoints/gone").await;
     let rows = api.gateway().store.resources().unwrap();
     let config = &api.gateway().config;
-    let directory = Directory::create(&config.server.data_dir).unwrap();
-    let opened = Resources::open(config, (directory, BTreeSet::new()), rows).unwrap();
+    let opened = Resources::open(config, BTreeSet::new(), rows).unwrap();
     let plan = opened.plan();
     assert_eq!(
         plan.endpoints
@@ -214,67 +213,4 @@ async fn resources_of_the_api_are_there_after_a_restart() {
             .collect::<Vec<_>>(),
         ["crm", "wfm"]
     );
-}
-
-#[tokio::test]
-async fn a_file_in_the_directory_of_secrets_is_a_secret_from_the_next_change_on() {
-    let api = Api::start().await;
-    let source = json!({"verify": {"scheme": "open-messaging", "secrets": ["{{secret:shop}}"]}});
-    let path = api.dir.path().join("data/secrets/shop");
-    let refused = api.put("/v1/sources/shop", source.clone()).await;
-    assert_eq!(
-        (refused.status.as_u16(), &*refused.problem()),
-        (422, "invalid-resource")
-    );
-    let hint = refused.json()["errors"][0]["hint"].clone();
-    assert_eq!(
-        hint,
-        format!("put its value into the file `{}`", path.display())
-    );
-
-    fs::write(&path, "sh0p-value\n").unwrap();
-    assert_eq!(
-        api.put("/v1/sources/shop", source.clone()).await.status,
-        201
-    );
-    let sent = api.post("/v1/sources/shop/test-event", json!({})).await;
-    assert_eq!(sent.status, 202, "{}", sent.text());
-
-    // The configuration's own `web` comes before the file of that name.
-    fs::write(path.with_file_name("web"), "other").unwrap();
-    let listed = api.get("/v1/secrets").await;
-    assert!(!listed.text().contains("sh0p-value"));
-    let listed = listed.json();
-    let of = |n: usize| {
-        let view = &listed["entities"][n];
-        json!([view["name"], view["owner"], view["body"]])
-    };
-    assert_eq!(of(0), json!(["shop", "directory", {"file": path}]));
-    assert_eq!(of(1), json!(["web", "file", {"env": "WEB_SECRET"}]));
-    assert_eq!(api.put("/v1/endpoints/wfm", endpoint()).await.status, 201);
-    let web = api.gateway().secrets.secret("web").unwrap();
-    assert_eq!(web.expose(), SECRET.as_bytes());
-}
-
-#[tokio::test]
-async fn a_secret_whose_file_is_gone_stops_its_own_source_and_nothing_else() {
-    let api = Api::start().await;
-    let source = |path: &str| json!({"type": path, "verify": {"scheme": "open-messaging", "secrets": ["{{secret:shop}}"]}});
-    let path = api.dir.path().join("data/secrets/shop");
-    fs::write(&path, "sh0p-value").unwrap();
-    assert_eq!(api.put("/v1/sources/shop", source("/a")).await.status, 201);
-    fs::remove_file(&path).unwrap();
-
-    assert_eq!(api.put("/v1/endpoints/wfm", endpoint()).await.status, 201);
-    assert_eq!(api.put("/v1/sources/shop", source("/b")).await.status, 422);
-    let sent = api.post("/v1/sources/shop/test-event", json!({})).await;
-    assert_eq!(sent.status, 503, "{}", sent.text());
-    let config = &api.gateway().config;
-    let directory = Directory::create(&config.server.data_dir).unwrap();
-    let rows = api.gateway().store.resources().unwrap();
-    assert!(Resources::open(config, (directory, BTreeSet::new()), rows).is_ok());
-
-    fs::write(&path, "sh0p-value").unwrap();
-    let sent = api.post("/v1/sources/shop/test-event", json!({})).await;
-    assert_eq!(sent.status, 202, "{}", sent.text());
 }

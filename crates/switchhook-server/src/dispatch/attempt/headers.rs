@@ -49,7 +49,8 @@ pub(super) fn of(
     put(&mut headers, dressed.headers.iter().cloned());
     headers.insert(DELIVERY_ID, text_value(&delivery.to_string())?);
     headers.insert(DELIVERY_ATTEMPT, n.into());
-    headers.insert(INTEGRATION_ID, text_value(&attempt.subscription.name)?);
+    let subscription = attempt.subscription.id.to_string();
+    headers.insert(INTEGRATION_ID, text_value(&subscription)?);
     headers.insert(EVENT_ID, text_value(&event.id.to_string())?);
     if let Some(traceparent) = event
         .header("traceparent")

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 use switchhook_core::endpoint::HeaderTemplate;
-use switchhook_core::envelope::Format;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::retry::{Jitter, Schedule};
 use switchhook_core::secret::SecretRef;
-use switchhook_core::subscription::{self, OnExhausted, Order, Target};
+use switchhook_core::subscription::Target;
 use switchhook_core::template::Template;
 use switchhook_core::time::UnixMs;
-use switchhook_core::transform::Transform;
 
 use super::*;
 use crate::dispatch::transport::lab::{LONG, endpoint, transport};
@@ -76,20 +74,8 @@ pub(in crate::dispatch) fn event(headers: &[(&str, &str)]) -> Event {
 }
 
 pub(in crate::dispatch) fn subscription() -> Subscription {
-    Subscription {
-        name: "web-to-crm".into(),
-        sources: vec![],
-        types: vec![],
-        criteria: vec![],
-        when: None,
-        transform: Transform::None,
-        format: Format::Raw,
-        target: Target::Endpoint("crm".into()),
-        policy: "p".into(),
-        order: Order::None,
-        on_exhausted: OnExhausted::Skip,
-        start: subscription::Start::Now,
-    }
+    let to = Target::Endpoint("crm".into());
+    Subscription::new("web-to-crm", vec![], vec![], to, "p")
 }
 
 pub(in crate::dispatch) fn policy() -> Policy {

@@ -41,7 +41,8 @@ async fn an_endpoint_gets_the_exact_body_and_the_headers_of_the_contract() {
         format!("authorization: Bearer {TOKEN}"),
         format!("x-delivery-id: {delivery}"),
         "x-delivery-attempt: 3".into(),
-        "x-integration-id: web-to-crm".into(),
+        // The id of `web-to-crm`.
+        "x-integration-id: 9b93829b-c109-841b-ae8d-2ac44efab222".into(),
         "x-event-id: evt_00000000000000000000000000000007".into(),
         "tracestate: a=b".into(),
     ] {

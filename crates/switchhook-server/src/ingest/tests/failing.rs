@@ -9,9 +9,10 @@ use switchhook_core::engine::KeyRows;
 use switchhook_core::event::Event;
 use switchhook_core::group::KeyHash;
 use switchhook_core::id::Offset;
-use switchhook_store::batch::{Job, Pause, Resource, Token};
+use switchhook_store::batch::{Document, Job, Pause, Resource, Room};
 use switchhook_store::query::{
-    Audited, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork, EventFilter, History, Limit,
+    AttemptFilter, AttemptPage, Audited, Counts, DeadFilter, DeadLetter, DeadPosition, DueWork,
+    EventFilter, History, Limit,
 };
 use switchhook_store::{Done, tail::Tail};
 
@@ -142,11 +143,34 @@ impl Store for Failing {
         self.failed()
     }
 
-    fn resources(&self) -> Result<Vec<Resource>, Error> {
+    fn audit_from(&self, _: u64, _: usize) -> Result<Vec<Audited>, Error> {
         self.failed()
     }
 
-    fn tokens(&self) -> Result<Vec<Token>, Error> {
+    fn attempts(
+        &self,
+        _: &AttemptFilter,
+        _: Option<Offset>,
+        _: Limit,
+    ) -> Result<AttemptPage, Error> {
+        self.failed()
+    }
+
+    fn documents(
+        &self,
+        _: Room,
+        _: Option<&str>,
+        _: usize,
+        _: UnixMs,
+    ) -> Result<Vec<Document>, Error> {
+        self.failed()
+    }
+
+    fn document(&self, _: Room, _: &str, _: UnixMs) -> Result<Option<Document>, Error> {
+        self.failed()
+    }
+
+    fn resources(&self) -> Result<Vec<Resource>, Error> {
         self.failed()
     }
 

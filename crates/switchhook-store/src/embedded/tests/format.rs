@@ -1,4 +1,4 @@
-//! A store of format 1 is brought to format 2, and the result is like a new one.
+//! A store of format 1 is brought to the newest format, and the result is like a new one.
 
 use std::path::Path;
 
@@ -145,7 +145,7 @@ fn a_migrated_store_has_the_tables_of_a_new_one_and_can_shrink() {
         let conn = Connection::open(dir.path().join("store.db")).unwrap();
         let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(number("PRAGMA auto_vacuum"), 2);
-        assert_eq!(number("PRAGMA user_version"), 2);
+        assert_eq!(number("PRAGMA user_version"), 3);
         let mut tables = conn
             .prepare("SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY name")
             .unwrap();

@@ -5,8 +5,8 @@ use switchhook_core::delivery::DeadReason;
 use switchhook_core::time::UnixMs;
 
 use super::super::{
-    append, control, identities, names, order, progress, read, read_dead, read_work, records,
-    retention,
+    append, audit, documents, identities, names, order, progress, read, read_attempts, read_dead,
+    read_work, records, retention,
 };
 use super::{three_events, waiting};
 use crate::query::{DeadFilter, DeadPosition};
@@ -23,7 +23,18 @@ const HOT: &[&str] = &[
     identities::TRIM,
     identities::WALK,
     identities::FORGET,
-    control::AUDITED,
+    audit::BEFORE,
+    audit::FROM,
+    audit::INSERT,
+    audit::LAST,
+    documents::DELETE,
+    documents::EXPIRED,
+    documents::GET,
+    documents::LIST,
+    documents::LIST_AFTER,
+    documents::PUT,
+    read_attempts::BEFORE,
+    read_attempts::EVENT_ID,
     order::HALTING,
     order::RELEASE_ALL,
     order::RELEASE_KEY,
@@ -127,6 +138,19 @@ fn what_is_looked_for_is_found_by_the_index_that_was_made_for_it() {
             format!("waiting USING COVERING INDEX waiting_due {lane} AND due_at=?)"),
         ),
         (retention::DEAD, "dead USING INDEX dead_old (at<?)".into()),
+        (
+            documents::EXPIRED,
+            "document USING COVERING INDEX document_expiring (expires_at>? AND expires_at<?)"
+                .into(),
+        ),
+        (
+            documents::LIST_AFTER,
+            "document USING PRIMARY KEY (room=? AND id>?)".into(),
+        ),
+        (
+            read_attempts::BEFORE,
+            "attempt USING PRIMARY KEY (seq<?)".into(),
+        ),
     ] {
         let found = steps(&conn, sql);
         assert!(

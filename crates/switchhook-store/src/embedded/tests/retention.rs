@@ -7,9 +7,9 @@ use switchhook_core::id::Offset;
 use switchhook_core::time::UnixMs;
 use tempfile::tempdir;
 
-use super::{ALL, event, events, open, three_events, verify, waiting, write};
+use super::{ALL, event, events, open, three_events, waiting, write};
 use crate::batch::{NewEvent, Retain, Retained};
-use crate::embedded::Embedded;
+use crate::embedded::{Embedded, verify};
 use crate::{Batch, Store};
 
 const EVENTS: Retain = Retain {
@@ -17,6 +17,7 @@ const EVENTS: Retain = Retain {
     keep_from: Offset(u64::MAX),
     attempts_before: UnixMs(0),
     dead_before: UnixMs(0),
+    now: UnixMs(0),
     items: 1000,
     pages: 0,
 };

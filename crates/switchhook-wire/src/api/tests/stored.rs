@@ -147,6 +147,13 @@ fn an_explanation_has_a_code_for_everything_that_a_subscription_can_say() {
         (Selection::Taken, "taken"),
         (passed(Mismatch::Source), "source"),
         (passed(Mismatch::Type), "type"),
+        (
+            passed(Mismatch::Filter {
+                at: 0,
+                missing: None,
+            }),
+            "filter",
+        ),
         (passed(Mismatch::Criterion(0)), "criterion"),
         (passed(Mismatch::When), "when"),
         (
@@ -283,5 +290,23 @@ fn the_other_answers_read_back_as_they_were_written() {
         action: "replay.start".to_owned(),
         object: "subscription/s".to_owned(),
         detail: json!({"total": 3}),
+        hash: "00ff".to_owned(),
+    });
+    reads_back(&AuditLine {
+        number: 1,
+        at_ms: 1_785_000_000_000,
+        actor: "ops".to_owned(),
+        action: "replay.start".to_owned(),
+        object: "subscription/s".to_owned(),
+        detail: r#"{ "total":3.0 }"#.to_owned(),
+        hash: "00ff".to_owned(),
+    });
+    reads_back(&AuditKey {
+        store: "s".to_owned(),
+        key: "switchhook/s+00000000+AQ==".to_owned(),
+    });
+    reads_back(&CheckpointFileMark {
+        file: "/f".to_owned(),
+        entries: 7,
     });
 }

@@ -35,6 +35,24 @@ const FAULTS: &[Fault] = &[
     ),
     ("[store]\ndurability = \"maybe\"", &["SH0108"]),
     ("[server]\nconcurrency = 65537", &["SH0105"]),
+    (
+        "[server]\nadmin_hosts = [\"https://x\", \"x:1\", \"*.x\", \"10.0.0.1\"]",
+        &["SH0139"; 4],
+    ),
+    ("[server]\ntls = { cert = \"a\" }", &["SH0102"]),
+    (
+        "[server]\nadmin_tls = { cert = \"a\", key = \"b\", ca = \"c\" }",
+        &["SH0104"],
+    ),
+    (
+        "[server]\ningest = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:1\"\nadmin_tls = { cert = \"a\", key = \"b\" }",
+        &["SH0129"],
+    ),
+    ("[server]\nadmin = \"0.0.0.0:1\"", &["SH0311"]),
+    (
+        "[server]\nadmin = \"0.0.0.0:1\"\ntls = { cert = \"a\", key = \"b\" }",
+        &["SH0311"],
+    ),
     ("[retention]\nevents = \"59m\"", &["SH0105"]),
     ("[retention]\ndead = \"3651d\"", &["SH0106"]),
     ("[retention]\nbytes = \"1MiB\"", &["SH0105"]),

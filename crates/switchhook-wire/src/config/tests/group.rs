@@ -76,6 +76,14 @@ pub(super) const FAULTS: &[Fault] = &[
         &["SH0129"],
     ),
     (
+        "[subscription.s]\nsources = [\"k\"]\ngroup = \"types\"\ntypes = []",
+        &["SH0131"],
+    ),
+    (
+        "[subscription.s]\nsources = [\"k\"]\ngroup = \"all\"\ntypes = []",
+        &["SH0131"],
+    ),
+    (
         "[subscription.s]\nsources = [\"k\"]\ngroup = \"types\"",
         &["SH0132"],
     ),

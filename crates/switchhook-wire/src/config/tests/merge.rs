@@ -71,8 +71,7 @@ fn problems_of_api_resources_point_into_their_bodies() {
 }
 
 #[test]
-fn a_resource_of_the_api_may_use_the_secrets_of_the_directory_and_learns_where_a_missing_one_goes()
-{
+fn a_resource_of_the_api_may_use_the_secrets_that_are_kept_and_learns_how_to_set_a_missing_one() {
     let declared = good("[secret.web]\nenv = \"WEB\"").declared;
     let source = |secret: &str| {
         let secrets = json!([format!("{{{{secret:{secret}}}}}")]);
@@ -83,7 +82,7 @@ fn a_resource_of_the_api_may_use_the_secrets_of_the_directory_and_learns_where_a
         )]
     };
     let hint = |secret: &str| {
-        let more = declared.with_secrets(["crm".into()], "/data/secrets".as_ref());
+        let more = declared.with_secrets(["crm".into()]);
         let merged = more.with_api(&source(secret));
         let hints: Vec<_> = merged
             .problems
@@ -96,13 +95,10 @@ fn a_resource_of_the_api_may_use_the_secrets_of_the_directory_and_learns_where_a
     assert_eq!(hint("web"), []);
     assert_eq!(hint("crm"), []);
     for (secret, expected) in [
-        (
-            "wfm-key",
-            "put its value into the file `/data/secrets/wfm-key`",
-        ),
+        ("wfm-key", "set it with `switchhook secret set wfm-key`"),
         (
             "cmr",
-            "did you mean `crm`? If not, put its value into the file `/data/secrets/cmr`",
+            "did you mean `crm`? If not, set it with `switchhook secret set cmr`",
         ),
         (
             "../x",

@@ -74,6 +74,22 @@ pub(super) const FAULTS: &[Fault] = &[
         &["SH0110"],
     ),
     ("match_criteria = []\nmatchCriteria = []", &["SH0110"]),
+    ("title = \"\"", &["SH0113"]),
+    ("title = 1", &["SH0103"]),
+    ("description = [\"a\"]", &["SH0103"]),
+    ("properties = { a = 1 }", &["SH0103"]),
+    ("properties = { \"\" = \"b\" }", &["SH0105"]),
+    ("properties = \"a\"", &["SH0103"]),
+    ("enabled = \"no\"", &["SH0103"]),
+    ("filters = { a = \"true\" }", &["SH0140"]),
+    ("types = []\nfilters = { \"*\" = \"true\" }", &["SH0140"]),
+    ("filters = { \"*\" = \"event.type ==\" }", &["SH0125"]),
+    ("filters = { \"*\" = \"\" }", &["SH0113"]),
+    ("filters = { \"*\" = true }", &["SH0103"]),
+    (
+        "types = [\"a*b\"]\nfilters = { \"a*b\" = \"event.type ==\" }",
+        &["SH0115", "SH0125"],
+    ),
 ];
 
 fn subscription(text: &str) -> Arc<Subscription> {
@@ -136,6 +152,82 @@ fn every_start_can_be_written() {
     ] {
         assert_eq!(subscription(text).start, start, "{text}");
     }
+}
+
+#[test]
+fn a_subscription_has_the_id_of_its_name_and_is_enabled_unless_it_says_otherwise() {
+    let plain = subscription("");
+    assert_eq!(plain.id, switchhook_core::subscription::id("s"));
+    assert!(plain.enabled);
+    assert!(!subscription("enabled = false").enabled);
+}
+
+#[test]
+fn what_a_subscription_says_about_itself_is_checked_to_its_limits_and_shown() {
+    let text = |letter: &str, n: usize| letter.repeat(n);
+    let told = |title: usize, description: usize, key: usize, value: usize| {
+        format!(
+            "{BEFORE}title = \"{}\"\ndescription = \"{}\"\nproperties = {{ {} = \"{}\" }}",
+            text("ä", title),
+            text("ö", description),
+            text("k", key),
+            text("ü", value)
+        )
+    };
+    let config = good(&told(256, 1_024, 128, 1_024));
+    let shown = config
+        .resources
+        .iter()
+        .find(|shown| &*shown.name == "s")
+        .unwrap();
+    assert_eq!(shown.body["title"], text("ä", 256));
+    assert_eq!(shown.body["properties"][text("k", 128)], text("ü", 1_024));
+    for (title, description, key, value) in [
+        (257, 0, 1, 0),
+        (1, 1_025, 1, 0),
+        (1, 0, 129, 0),
+        (1, 0, 1, 1_025),
+    ] {
+        let problems = load_text(&told(title, description, key, value)).problems;
+        let found: Vec<_> = problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(found, ["SH0105"], "{title} {description} {key} {value}");
+    }
+    let many = |n: usize| {
+        let all: Vec<String> = (0..n).map(|i| format!("k{i} = \"\"")).collect();
+        format!("{BEFORE}properties = {{ {} }}", all.join(", "))
+    };
+    good(&many(64));
+    assert_eq!(load_text(&many(65)).problems[0].code, "SH0111");
+}
+
+#[test]
+fn filters_stand_with_every_place_of_their_type() {
+    let s = subscription(
+        "types = [\"a.*\", \"b\", \"a.*\"]\nfilters = { \"a.*\" = \"event.data.n > 1\" }",
+    );
+    let texts: Vec<_> = s
+        .filters
+        .iter()
+        .map(|(at, filter)| (*at, filter.text()))
+        .collect();
+    assert_eq!(texts, [(0, "event.data.n > 1"), (2, "event.data.n > 1")]);
+    assert_eq!(
+        subscription("filters = { \"*\" = \"true\" }").filters.len(),
+        1
+    );
+}
+
+#[test]
+fn an_empty_list_of_types_and_a_star_for_the_sources_are_taken() {
+    let text = BEFORE.replace("sources = [\"plain\"]", "sources = [\"*\"]");
+    let s = Arc::clone(&good(&format!("{text}types = []")).plan.subscriptions["s"]);
+    assert!(s.types.is_empty());
+    assert_eq!(*s.sources, [Arc::from("*")]);
+    // A source that is added later must not change the order, so that it has to be written.
+    let all = usual_order("\"*\"");
+    assert_eq!(all, Order::None);
+    let keyed = good(&format!("{text}order = \"key\""));
+    assert_eq!(keyed.plan.subscriptions["s"].order, Order::Key);
 }
 
 #[test]

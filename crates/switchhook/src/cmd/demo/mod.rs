@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{breaker, serve, store};
-use crate::client::Client;
+use crate::client::{Client, Trust};
 use crate::exit::{Code, Failure, Outcome};
 use crate::live::Live;
 use crate::output::Output;
@@ -94,7 +94,8 @@ impl Stage {
         let config = scene::config(dir.path(), scene::port(args.port), &secret, &lab)?;
         let running = serve::start(config, output).await?;
         serve::await_ready(&running).await?;
-        let client = Client::new(&serve::url(running.admin), running.new_token.as_deref())?;
+        let token = running.new_token.as_deref();
+        let client = Client::new(&serve::admin_url(&running), token, &Trust::Machine)?;
         introduce(&running, output);
         let seed = u64::from(std::process::id());
         let sending = scene::source(running.ingest, &secret, f64::from(args.rate), seed)?;
@@ -177,7 +178,7 @@ impl Stage {
 }
 
 fn introduce(running: &Running, output: Output) {
-    let at = serve::url(running.admin);
+    let at = serve::admin_url(running);
     let version = env!("CARGO_PKG_VERSION");
     output.say(&format!(
         "switchhook {version}  demo  temporary store, deleted at the end; loopback only"

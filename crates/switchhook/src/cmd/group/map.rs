@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use switchhook_wire::api::{GroupDescription, GroupMember, GroupProgress};
+use switchhook_wire::api::{GroupDescription, GroupMember, GroupProgress, Stopped};
 
 use crate::cmd::breaker::shape;
 use crate::output::{counted, span, table};
@@ -73,7 +73,11 @@ fn share(part: u64, all: u64) -> String {
 }
 
 fn summary(progress: &GroupProgress) -> String {
-    let paused = if progress.paused { "  ‖ paused" } else { "" };
+    let stopped = match progress.stopped {
+        None => "",
+        Some(Stopped::Paused) => "  ‖ paused",
+        Some(Stopped::Disabled) => "  ‖ switched off",
+    };
     let waiting: u64 = progress.partitions.iter().map(|one| one.waiting).sum();
     let drained = match progress.drain_seconds {
         Some(seconds) if seconds < 0.5 => "it has caught up".to_owned(),
@@ -81,7 +85,7 @@ fn summary(progress: &GroupProgress) -> String {
         None => "at this rate it never catches up".to_owned(),
     };
     format!(
-        "{}{paused}  lag {}, {waiting} waiting\n  measured {:.1}/s beside the {}/s that seed 001 estimates; {drained}",
+        "{}{stopped}  lag {}, {waiting} waiting\n  measured {:.1}/s beside the {}/s that seed 001 estimates; {drained}",
         progress.subscription,
         progress.lag,
         progress.measured_per_second,
@@ -188,6 +192,7 @@ mod tests {
             subscriptions: vec![GroupProgress {
                 subscription: "web-to-pool".into(),
                 paused: true,
+                stopped: Some(Stopped::Paused),
                 lag: 10,
                 partitions: vec![
                     partition(0, Some("a")),
@@ -231,7 +236,7 @@ mod tests {
     fn a_group_without_work_says_so() {
         let mut group = group();
         group.subscriptions[0].drain_seconds = Some(0.0);
-        group.subscriptions[0].paused = false;
+        group.subscriptions[0].stopped = None;
         insta::assert_snapshot!(summary(&group.subscriptions[0]), @r"
         web-to-pool  lag 10, 8 waiting
           measured 12.5/s beside the 50/s that seed 001 estimates; it has caught up

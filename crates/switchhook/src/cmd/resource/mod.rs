@@ -11,7 +11,6 @@ mod subscription;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use http::Method;
 use serde_json::{Map, Value, json};
 use switchhook_wire::api::{PAGE_SIZE_MAX, ResourceView};
 
@@ -71,12 +70,17 @@ pub(crate) struct Force {
 }
 
 impl Force {
+    /// Whether they may.
+    pub(in crate::cmd) const fn is_set(self) -> bool {
+        self.force
+    }
+
     fn query(self) -> Value {
         json!({"force": self.force.then_some(true)})
     }
 
     /// A refusal in the words of the command line.
-    fn failure(error: client::Error) -> Failure {
+    pub(in crate::cmd) fn failure(error: client::Error) -> Failure {
         let mut failure = Failure::from(error);
         failure.hint = failure
             .hint
@@ -108,7 +112,7 @@ impl<F: Flags> Action<F> {
                 let body = body::<F>(&name, file, flags.members())?;
                 let path = ["v1", F::PATH, &name];
                 let one: ResourceView = client
-                    .send_with(Method::PUT, &path, &force.query(), &body)
+                    .put(&path, &force.query(), &body)
                     .await
                     .map_err(Force::failure)?;
                 output.show(&one, |one| {
@@ -169,10 +173,20 @@ pub(super) fn resources_table(all: &[ResourceView]) -> String {
             one.name.clone(),
             one.version.to_string(),
             owner_text(one),
-            cut(&one.body.to_string(), 100),
+            body_text(&one.body),
         ]
     });
     table(["NAME", "VERSION", "OWNER", "BODY"], rows)
+}
+
+/// The body, behind what a glance must not miss: that a subscription is switched off.
+fn body_text(body: &Value) -> String {
+    let off = if body.get("enabled") == Some(&json!(false)) {
+        "‖ off  "
+    } else {
+        ""
+    };
+    format!("{off}{}", cut(&body.to_string(), 100))
 }
 
 /// Where it is declared, or who owns it.
@@ -187,7 +201,6 @@ fn owner_word(one: &ResourceView) -> &'static str {
         Owner::File => "file",
         Owner::Api => "api",
         Owner::BuiltIn => "built in",
-        Owner::Directory => "directory",
     }
 }
 
@@ -215,6 +228,13 @@ mod tests {
         let flags = Map::from_iter([("url".to_owned(), json!("x"))]);
         let failure = body::<PolicyFlags>("x", Some("x.json".into()), flags).unwrap_err();
         assert_eq!(failure.code, Code::Usage);
+    }
+
+    #[test]
+    fn a_list_shows_what_is_switched_off() {
+        let body = json!({"enabled": false, "endpoint": "crm"});
+        assert!(body_text(&body).starts_with("‖ off  {"));
+        assert!(body_text(&json!({"endpoint": "crm"})).starts_with('{'));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use http::Method;
-use switchhook_wire::api::{PauseRequest, PauseState};
+use switchhook_wire::api::{PauseRequest, PauseState, Stopped};
 
 use super::Action;
 use super::flags::SubscriptionFlags;
@@ -50,10 +50,13 @@ impl SubscriptionCommand {
 
 /// Whether a subscription is paused: `web-to-crm  ‖ paused  "maintenance"`.
 pub(in crate::cmd) fn pause_text(state: &PauseState) -> String {
-    let word = if state.paused {
-        "‖ paused"
-    } else {
-        "▶ runs"
+    let word = match state.stopped {
+        None => "▶ runs",
+        Some(Stopped::Paused) => "‖ paused",
+        Some(Stopped::Disabled) if state.paused => {
+            "‖ paused, and switched off by `enabled = false`"
+        }
+        Some(Stopped::Disabled) => "‖ switched off by `enabled = false`",
     };
     let mut text = format!("{}  {word}", state.subscription);
     if let Some(since) = &state.since {
@@ -74,6 +77,7 @@ mod tests {
         let mut state = PauseState {
             subscription: "web-to-crm".into(),
             paused: true,
+            stopped: Some(Stopped::Paused),
             since: Some("2026-11-20T10:00:00.000Z".into()),
             reason: Some("maintenance".into()),
         };
@@ -81,7 +85,15 @@ mod tests {
             pause_text(&state),
             "web-to-crm  ‖ paused  since 2026-11-20T10:00:00.000Z  \"maintenance\""
         );
-        (state.paused, state.since, state.reason) = (false, None, None);
+        state = PauseState {
+            subscription: state.subscription,
+            ..PauseState::default()
+        };
         assert_eq!(pause_text(&state), "web-to-crm  ▶ runs");
+        state.stopped = Some(Stopped::Disabled);
+        assert_eq!(
+            pause_text(&state),
+            "web-to-crm  ‖ switched off by `enabled = false`"
+        );
     }
 }

@@ -152,6 +152,18 @@ fn selection_text(subscription: &Subscription, selection: &Selection) -> String 
                 types.collect::<Vec<_>>().join(", ")
             )
         }
+        Selection::PassedOver(Mismatch::Filter { at, missing }) => {
+            let kind = subscription.types.get(*at).map(ToString::to_string);
+            let kind = kind.unwrap_or_default();
+            match missing {
+                Some(what) => {
+                    format!(
+                        "its filter of `{kind}` asks for `{what}`, which the event does not have"
+                    )
+                }
+                None => format!("its filter of `{kind}` is false"),
+            }
+        }
         Selection::PassedOver(Mismatch::Criterion(at)) => {
             format!(
                 "criterion {} of `match_criteria` does not hold",

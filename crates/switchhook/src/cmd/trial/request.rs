@@ -128,7 +128,7 @@ pub(super) fn make(attempt: &Attempt<'_>) -> Result<Request, String> {
     for (name, value) in [
         ("x-delivery-id", delivery.to_string()),
         ("x-delivery-attempt", attempt.n.to_string()),
-        ("x-integration-id", subscription.name.to_string()),
+        ("x-integration-id", subscription.id.to_string()),
         ("x-event-id", event.id.to_string()),
     ] {
         put(name, value.as_bytes());

@@ -25,6 +25,7 @@ pub(crate) const COMMIT_INTERVAL_MS: u64 = 250;
 pub(crate) struct Arrival {
     /// 0, 1, … in the order of their records.
     pub(crate) number: usize,
+    /// The subscription's id, see [`Arrival::is_of`].
     pub(crate) subscription: String,
     pub(crate) delivery: String,
     pub(crate) event: String,
@@ -46,7 +47,17 @@ pub(crate) struct Arrival {
     pub(crate) request: Arc<Message>,
 }
 
+/// What requests of a subscription carry in place of its name.
+fn id(subscription: &str) -> String {
+    switchhook_core::subscription::id(subscription).to_string()
+}
+
 impl Arrival {
+    /// Whether it is a delivery of the subscription of this name.
+    pub(crate) fn is_of(&self, subscription: &str) -> bool {
+        self.subscription == id(subscription)
+    }
+
     /// At which place of the receiver: its path without the slash.
     pub(crate) fn place(&self) -> &str {
         self.request.path().trim_start_matches('/')
@@ -149,11 +160,12 @@ pub(crate) fn audit(book: &Book) -> Findings {
         .map(|arrival| (arrival.subscription.as_str(), arrival.id.as_str()))
         .collect();
     for subscription in &book.subscriptions {
+        let own = id(subscription);
         for (id, event) in &event_of {
             let held = book
                 .held
                 .contains(&(subscription.clone(), (*event).to_owned()));
-            if !held && !delivered.contains(&(subscription.as_str(), *id)) {
+            if !held && !delivered.contains(&(own.as_str(), *id)) {
                 findings.lost.push((subscription.clone(), (*id).to_owned()));
             }
         }
@@ -202,7 +214,7 @@ mod tests {
 
     fn arrival(id: &str, attempt: u32, at_ms: u64, status: u16) -> Arrival {
         Arrival {
-            subscription: "s".into(),
+            subscription: super::id("s"),
             delivery: format!("dlv_{id}"),
             event: format!("evt_{id}"),
             id: id.into(),

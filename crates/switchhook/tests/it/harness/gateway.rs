@@ -33,8 +33,11 @@ impl Gateway {
     pub(crate) fn spawn(mut command: Command) -> Self {
         command
             .env_remove("SWITCHHOOK_TOKEN")
-            .env_remove("SWITCHHOOK_SERVER")
-            .env_remove("SWITCHHOOK_LOG");
+            .env_remove("SWITCHHOOK_SERVER");
+        // A site may want to see more than is usual.
+        if command.get_envs().all(|(name, _)| name != "SWITCHHOOK_LOG") {
+            command.env_remove("SWITCHHOOK_LOG");
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -69,6 +72,7 @@ impl Gateway {
                 .as_str()
                 .unwrap()
                 .trim_start_matches("http://")
+                .trim_start_matches("https://")
                 .parse()
                 .unwrap()
         };
@@ -90,8 +94,17 @@ impl Gateway {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP: it is to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, name: &str) {
         let killed = Command::new("kill")
-            .arg("-TERM")
+            .arg(name)
             .arg(self.child.id().to_string())
             .status()
             .unwrap();

@@ -7,6 +7,7 @@
 pub(crate) mod audit;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod names;
 pub(crate) mod ordeal;
 pub(crate) mod order;
 pub(crate) mod receiver;
@@ -135,6 +136,8 @@ pub(crate) struct Site {
     program: PathBuf,
     /// Additional variables for the gateway.
     pub(crate) variables: Vec<(&'static str, &'static str)>,
+    /// Additional flags of `serve`.
+    pub(crate) flags: Vec<&'static str>,
     ingest: Address,
     token: Mutex<Option<String>>,
     /// How often a gateway has been started here.
@@ -158,6 +161,7 @@ impl Site {
         Self {
             program: PROGRAM.into(),
             variables: Vec::new(),
+            flags: Vec::new(),
             ingest: Address(Arc::new(Mutex::new(nowhere))),
             token: Mutex::default(),
             runs: AtomicU64::new(0),
@@ -193,6 +197,14 @@ impl Site {
         fs::write(self.config(), config).unwrap();
     }
 
+    /// Replaces a part of the configuration, which must be there, in one step.
+    #[track_caller]
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "`{from}` is not in:\n{text}");
+        self.write("switchhook.toml", &text.replace(from, to));
+    }
+
     /// Writes a file beside the configuration, in one step.
     pub(crate) fn write(&self, name: &str, content: &str) {
         let new = self.dir.path().join(format!("{name}.new"));
@@ -223,6 +235,7 @@ impl Site {
     pub(crate) fn spawn(&self) -> Gateway {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--json", "-c"]).arg(self.config());
+        command.args(&self.flags);
         command.envs(self.variables.iter().copied());
         command.env("RUN", self.runs.fetch_add(1, Ordering::Relaxed).to_string());
         Gateway::spawn(command)

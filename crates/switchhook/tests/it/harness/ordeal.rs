@@ -53,9 +53,9 @@ pub(crate) struct Ordeal {
 pub(crate) fn receiver(start: Instant) -> Receiver {
     Receiver::start(start, |it| {
         let doomed = chance(it, 0, 50) == 0;
-        match (it.subscription.as_str(), doomed, chance(it, it.attempt, 10)) {
-            ("flaky", true, _) => 400,
-            ("flaky", false, 0..3) => 503,
+        match (it.is_of("flaky"), doomed, chance(it, it.attempt, 10)) {
+            (true, true, _) => 400,
+            (true, false, 0..3) => 503,
             _ => 200,
         }
     })

@@ -1,0 +1,106 @@
+//! `switchhook drift`: where the gateway and the files that declare its resources differ, and who changed it when.
+//!
+//! The other side of a plan: it assumes that the gateway once had what the files say. Who changed a resource is the last
+//! entry of the audit log about it. Webhooks at other APIs are in the plan: nobody there says who changed them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use switchhook_wire::api::AuditView;
+use switchhook_wire::apply::{Action, Step};
+
+use super::plan::{self, Files, gateway, value_text};
+use crate::client::Client;
+use crate::exit::{Code, Failure, Outcome};
+use crate::output::{Output, counted, cut};
+
+/// What to compare.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    files: Files,
+    /// End with 10 when something differs
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+/// Compares and shows.
+pub(super) async fn run(args: Args, client: &Client, output: Output) -> Outcome {
+    let plan = plan::make(&args.files, client, output).await?;
+    let differing: Vec<&Step> = plan
+        .steps
+        .iter()
+        .filter(|step| step.action != Action::Unchanged)
+        .collect();
+    let objects: BTreeSet<String> = differing.iter().map(|step| step.object()).collect();
+    let last = gateway::last_changes(client, &objects).await?;
+    if output.is_json() {
+        let shown = differing.iter().map(|step| {
+            json!({
+                "object": step.object(),
+                "state": state(step),
+                "fields": step.fields,
+                "changedBy": last.get(&step.object()),
+            })
+        });
+        output.json(&json!({"drift": shown.collect::<Vec<_>>()}))?;
+    } else {
+        output.line(&text(&differing, &last))?;
+    }
+    if args.detailed_exitcode && !differing.is_empty() {
+        return Err(Failure::silent(Code::Differs));
+    }
+    Ok(())
+}
+
+/// How a resource stands to the file.
+const fn state(step: &Step) -> &'static str {
+    match step.action {
+        Action::Create => "missing",
+        Action::Update => "differs",
+        Action::Delete => "not-declared",
+        Action::Conflict => "owned-by-others",
+        Action::Unchanged => "same",
+    }
+}
+
+fn text(differing: &[&Step], last: &BTreeMap<String, AuditView>) -> String {
+    if differing.is_empty() {
+        return "nothing differs".to_owned();
+    }
+    let mut text = String::new();
+    for step in differing {
+        let object = step.object();
+        let who = match last.get(&object) {
+            Some(entry) => format!(
+                "{} by {} at {}, no. {} of the audit log",
+                cut(&entry.action, 32),
+                cut(&entry.actor, 32),
+                entry.at,
+                entry.number
+            ),
+            None => {
+                "nobody changed it through the API, as far as the audit log was read".to_owned()
+            }
+        };
+        let owner = step.conflict.as_ref();
+        let owner = owner.map_or(String::new(), |owner| format!("  {owner}"));
+        text.push_str(&format!(
+            "{:<15} {object}{owner}\n      {who}\n",
+            state(step)
+        ));
+        if step.action != Action::Update && step.action != Action::Conflict {
+            continue;
+        }
+        for field in &step.fields {
+            let (gateway, file) = (value_text(&field.gateway), value_text(&field.file));
+            text.push_str(&format!(
+                "      {}  file {file}, gateway {gateway}\n",
+                cut(&field.pointer, 120)
+            ));
+        }
+    }
+    let count = counted(differing.len() as u64, "resource");
+    text.push_str(&format!("{count} not as declared"));
+    text
+}
