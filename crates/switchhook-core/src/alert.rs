@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use crate::delivery::{Dead, OutcomeKind};
 use crate::event::{Event, Headers, OWN_SOURCE};
 use crate::id::{DeliveryId, EventId};
+use crate::sight::Sight;
 use crate::time::{UnixMs, rfc3339};
 
 pub use endpoint::{
@@ -133,6 +134,8 @@ pub fn message_failed(event: &Event, dead: &Dead) -> Option<OwnEvent> {
     if &*event.source == OWN_SOURCE {
         return None;
     }
+    // It goes to receivers, and everybody who may look at events can read it.
+    let dead = &Sight::Outside.dead(dead);
     let delivery = DeliveryId::derive(event.id, &dead.key.subscription);
     let (status, error) = match dead.outcome {
         Some(OutcomeKind::Status(status)) => (Some(status), None),

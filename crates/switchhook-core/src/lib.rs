@@ -8,7 +8,7 @@
 //!   [`expression`], [`subscription`], [`group`], [`plan`]
 //! * what goes out: [`endpoint`], [`template`], [`transform`], [`envelope`], [`seal`], [`sign`]
 //! * what to do next: [`retry`], [`classify`], [`breaker`], [`limit`]
-//! * who may do what, and who did: [`access`], [`audit`]
+//! * who may do what, and who did: [`access`], [`audit`]; what they see of results: [`sight`]
 //! * the heart of dispatch: [`delivery`], [`engine`]
 
 pub mod access;
@@ -35,6 +35,7 @@ pub mod pointer;
 pub mod retry;
 pub mod seal;
 pub mod secret;
+pub mod sight;
 pub mod sign;
 pub mod source;
 pub mod subscription;

@@ -418,6 +418,7 @@ fn is_busy(error: &Error) -> bool {
         | Error::Stopped { .. }
         | Error::Foreign { .. }
         | Error::Ambiguous { .. }
+        | Error::Absent { .. }
         | Error::Journal(_) => false,
     }
 }

@@ -59,6 +59,11 @@ pub enum Error {
         /// Their ids.
         ids: Vec<String>,
     },
+    /// Nothing is called so.
+    Absent {
+        /// What was looked for.
+        name: String,
+    },
     /// What must outlive the process could not be written.
     Journal(String),
 }
@@ -180,6 +185,7 @@ impl Error {
             | Self::Stopped { .. }
             | Self::Foreign { .. }
             | Self::Ambiguous { .. }
+            | Self::Absent { .. }
             | Self::Journal(_) => None,
         }
     }
@@ -192,6 +198,7 @@ impl Error {
             Self::Broken { .. } | Self::Stopped { .. } => Some(Class::Unavailable),
             Self::Foreign { .. } => Some(Class::Foreign),
             Self::Ambiguous { .. } => Some(Class::Conflict),
+            Self::Absent { .. } => Some(Class::NotFound),
             Self::Journal(_) => None,
         }
     }
@@ -202,7 +209,10 @@ impl Error {
         match self {
             Self::Refused(refusal) => is_certain(refusal.status),
             Self::Broken { may_have_acted, .. } => !*may_have_acted,
-            Self::Stopped { .. } | Self::Ambiguous { .. } | Self::Journal(_) => true,
+            Self::Stopped { .. }
+            | Self::Ambiguous { .. }
+            | Self::Absent { .. }
+            | Self::Journal(_) => true,
             Self::Foreign { .. } => false,
         }
     }
@@ -216,6 +226,7 @@ impl Error {
             | Self::Stopped { .. }
             | Self::Foreign { .. }
             | Self::Ambiguous { .. }
+            | Self::Absent { .. }
             | Self::Journal(_) => None,
         }
     }
@@ -276,6 +287,11 @@ impl fmt::Display for Error {
                     ids.join(", ")
                 )
             }
+            Self::Absent { name } => write!(
+                f,
+                "there is no webhook with the name or id `{}`",
+                shown(name, &[])
+            ),
             Self::Journal(what) => f.write_str(what),
         }
     }

@@ -67,7 +67,7 @@ pub enum Error {
     },
     /// Plain HTTP to another machine.
     #[error(
-        "plain http to `{0}` would show the client's secret to everybody on the way; use https, or allow plain http if you mean it"
+        "plain http to `{0}` would show the client's secret to everybody on the way; use https"
     )]
     Plain(String),
 }

@@ -19,7 +19,7 @@ use crate::client::{Answer, Ask, Client, Witness};
 use crate::dialect::Dialect;
 use crate::limits::{Rules, may_reread};
 use crate::pages;
-use crate::refusal::{Error, Refusal};
+use crate::refusal::Error;
 
 /// Where dialect C has the retry policies.
 const POLICIES: [&str; 4] = ["api", "v2", "notifications", "webhooks"];
@@ -93,7 +93,7 @@ pub async fn get(client: &Client, dialect: Dialect, name: &str) -> Result<Found,
     Sender::reading(client, &mut ())
         .find(dialect, name, None)
         .await?
-        .ok_or_else(|| absent(dialect, name))
+        .ok_or_else(|| absent(name))
 }
 
 /// The event types of an integration.
@@ -104,16 +104,10 @@ pub async fn bound(client: &Client, id: &str) -> Result<Vec<String>, Error> {
     Sender::reading(client, &mut ()).bound(id).await
 }
 
-fn absent(dialect: Dialect, name: &str) -> Error {
-    Error::Refused(Box::new(Refusal {
-        asked: format!("GET /{}", dialect.list().join("/")),
-        status: 404,
-        message: format!(
-            "there is no webhook with the id or name `{}`",
-            name.chars().take(256).collect::<String>()
-        ),
-        ..Refusal::default()
-    }))
+fn absent(name: &str) -> Error {
+    Error::Absent {
+        name: name.to_owned(),
+    }
 }
 
 /// What sends the requests of one change.
@@ -307,7 +301,7 @@ impl<'a> Sender<'a> {
             let found = match self.find(dialect, target, None).await? {
                 Some(found) => found,
                 None if again => return Ok(gone(None)),
-                None => return Err(absent(dialect, target)),
+                None => return Err(absent(target)),
             };
             let path = [dialect.list(), &[found.id.as_str()]].concat();
             match self

@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::CertificateDer;
 use switchhook_core::plan::Plan;
 use switchhook_core::secret::Lookup as _;
+use switchhook_store::batch::Resource;
 use switchhook_store::embedded::{self, Embedded};
 use switchhook_store::{Batch, Error, Receipt, Store};
 use switchhook_wire::config::{Config, Durability, Problem};
@@ -29,7 +30,7 @@ use tokio::task::JoinSet;
 use crate::alerts::{self, Alerts};
 use crate::checkpoints::{self, Checkpoints};
 use crate::clock::{Clock, STEP_INTERVAL, Step, watch_steps};
-use crate::control::{Resources, opened};
+use crate::control::{Resources, opened, sealed_resources};
 use crate::dispatch::attempt::Sender;
 use crate::dispatch::guard::{Guard, SystemResolver, Times};
 use crate::dispatch::tls::Trust;
@@ -193,9 +194,7 @@ impl Gateway {
         let (stored, identity) = in_background(&store, read).await?;
         let kept = import::at_start(&config, &vault, &store, clock.now()).await?;
         let checkpoints = Checkpoints::open(&config.audit, &vault, &store, clock.now()).await?;
-        let rows = opened(&vault, stored).map_err(vault::StartError::from)?;
-        let names = kept.keys().cloned().collect();
-        let resources = Resources::open(&config, names, rows).map_err(StartError::Resources)?;
+        let mut resources = resources_of(&config, &vault, &kept, stored.clone())?;
         if given.as_ref().is_some_and(|given| !given.force) {
             begun.may_replace(&resources, &store).await?;
         }
@@ -203,6 +202,10 @@ impl Gateway {
         let listeners = Listeners::bind(&config).await?;
         if let Some(batch) = begun.batch.take() {
             write(&*store, batch).await?;
+        }
+        if seal_at_rest(&store, &vault, &resources, &stored).await? {
+            let sealed = in_background(&store, |store| store.resources()).await?;
+            resources = resources_of(&config, &vault, &kept, sealed)?;
         }
         let secrets = Arc::new(known_secrets(&resources, environment, kept));
         let first = resources.plan();
@@ -376,6 +379,39 @@ impl Running {
 
 /// How long requests to the API may take to end once everything else has ended.
 const ADMIN_GRACE: Duration = Duration::from_millis(500);
+
+/// The resources of the file and those that are `stored`.
+fn resources_of(
+    config: &Config,
+    vault: &Vault,
+    kept: &Kept,
+    stored: Vec<Resource>,
+) -> Result<Resources, StartError> {
+    let rows = opened(vault, stored).map_err(vault::StartError::from)?;
+    let names = kept.keys().cloned().collect();
+    Resources::open(config, names, rows).map_err(StartError::Resources)
+}
+
+/// Seals those of the `stored` resources that hold secrets in clear, since an older version wrote them; says whether there
+/// were any. They count as changed then: the version of each is one more.
+async fn seal_at_rest(
+    store: &Arc<dyn Store>,
+    vault: &Vault,
+    resources: &Resources,
+    stored: &[Resource],
+) -> Result<bool, StartError> {
+    let sealed = sealed_resources(vault, resources, stored).map_err(vault::StartError::from)?;
+    if sealed.is_empty() {
+        return Ok(false);
+    }
+    observe::log::resources_sealed(sealed.len());
+    let batch = Batch {
+        resources: sealed,
+        ..Batch::default()
+    };
+    write(&**store, batch).await?;
+    Ok(true)
+}
 
 /// The secrets of `resources` and those that are `kept`, after a word about each that cannot be read.
 fn known_secrets(resources: &Resources, environment: Environment, kept: Kept) -> Secrets {

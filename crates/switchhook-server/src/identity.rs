@@ -132,7 +132,8 @@ async fn commit(control: &Control, ask: &Ask, mut batch: Batch, mut response: Re
         let (kept, whole) = Kept::of(response).await?;
         response = whole;
         let (vault, now) = (&control.gateway.vault, control.gateway.clock.now());
-        batch.documents.push(claim.document(&kept, vault, now)?);
+        let document = claim.document(kept.as_ref(), vault, now)?;
+        batch.documents.extend(document);
     }
     control.write(batch).await?;
     Ok(response)

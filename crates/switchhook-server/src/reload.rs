@@ -132,14 +132,18 @@ pub(crate) fn errors(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
 }
 
 /// A problem in one line, with its place first.
-pub(crate) fn line(problem: &Problem) -> String {
+fn line(problem: &Problem) -> String {
+    format!("{}: {} {}", place(problem), problem.code, problem.message)
+}
+
+/// Where in the file a problem is.
+pub(crate) fn place(problem: &Problem) -> String {
     let place = &problem.place;
     let file = place.file.as_deref().unwrap_or("the API");
-    let place = match (place.line, place.column) {
+    match (place.line, place.column) {
         (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
         (Some(_) | None, _) => format!("{file}: {}", place.path),
-    };
-    format!("{place}: {} {}", problem.code, problem.message)
+    }
 }
 
 /// A text that is to be in force.
@@ -201,8 +205,8 @@ impl Gateway {
         let read = move || versions::text(&*store, &vault, number, now);
         let text = tokio::task::spawn_blocking(read).await;
         let text = text.map_err(|error| Error::Read(error.to_string()))??;
-        // What the file says on disk, unless somebody has changed it since: from there we go back.
-        let file_hash = standing.pin.map_or(in_force.hash, |pin| pin.file_hash);
+        // What the file said when it was last read, in force or refused: it counts again when it says something else.
+        let file_hash = standing.file_hash.unwrap_or(in_force.hash);
         let pin = (hash != file_hash).then(|| ConfigPin {
             version: in_force.number.saturating_add(1),
             file_hash,
@@ -298,13 +302,9 @@ impl Gateway {
         }
         let now = self.clock.now();
         if !changed {
-            if standing.pin.is_some() {
+            if let Some(pin) = &standing.pin {
                 // The file says by itself now what was pinned.
-                let batch = Batch {
-                    documents: vec![versions::pin(None, now)],
-                    ..Batch::default()
-                };
-                write(&*self.store, batch).await?;
+                write(&*self.store, unpinned(pin, &wish.actor, now)).await?;
                 self.reloads.unpin();
             }
             return Ok(done);
@@ -373,6 +373,22 @@ fn documents(
     let mut documents = versions::written(vault, version, &next.text, now)?;
     documents.push(versions::pin(next.pin.as_ref(), now));
     Ok(documents)
+}
+
+/// That nothing is pinned any more, since the file has the text of the version that is in force.
+fn unpinned(pin: &ConfigPin, actor: &Arc<str>, now: UnixMs) -> Batch {
+    let detail = json!({ "fileHash": pin.file_hash });
+    Batch {
+        documents: vec![versions::pin(None, now)],
+        audit: vec![AuditEntry {
+            at: now,
+            actor: actor.clone(),
+            action: "config.unpin".into(),
+            object: format!("config/{}", pin.version).into(),
+            detail: detail.to_string().into(),
+        }],
+        ..Batch::default()
+    }
 }
 
 /// That a version came in force.

@@ -7,6 +7,7 @@ use switchhook_core::audit;
 use switchhook_core::delivery::{Attempt, Dead, DeadReason, DeliveryKey, OutcomeKind, Waiting};
 use switchhook_core::event::Event;
 use switchhook_core::id::{EventId, Offset};
+use switchhook_core::sight::Sight;
 use switchhook_core::time::UnixMs;
 
 use crate::batch::AuditEntry;
@@ -121,8 +122,10 @@ pub struct DeadFilter {
     pub kind: Option<String>,
     /// Status of the last answer.
     pub status: Option<u16>,
-    /// Why it was given up.
+    /// Why it was given up, as `sight` sees it.
     pub reason: Option<DeadReason>,
+    /// Who looks.
+    pub sight: Sight,
     /// This event only.
     pub offset: Option<Offset>,
     /// Given up at or after.
@@ -141,7 +144,9 @@ impl DeadFilter {
             && self
                 .status
                 .is_none_or(|status| dead.outcome == Some(OutcomeKind::Status(status)))
-            && self.reason.is_none_or(|reason| dead.reason == reason)
+            && self
+                .reason
+                .is_none_or(|reason| self.sight.reason(dead.reason) == reason)
             && self.offset.is_none_or(|offset| dead.key.offset == offset)
             && within(dead.at, self.since, self.until)
     }

@@ -36,11 +36,11 @@ impl Changes {
     /// # Errors
     /// Why it failed for good; it is in the dead letters then, unless these or the journal cannot be written.
     pub async fn make(&mut self, client: &Client, wish: &Wish) -> Result<Made, Error> {
-        let begun = self.begin(client, wish)?;
+        let begun = self.begin(client, wish, None)?;
         self.go_on(client, wish, begun).await
     }
 
-    /// Makes the change of a dead letter once more.
+    /// Makes the change of a dead letter once more, as whichever OAuth client: when it is in force, the letter is gone.
     ///
     /// # Errors
     /// As [`Changes::make`], and when there is no such letter, it is for another API, or its body is masked.
@@ -69,11 +69,23 @@ impl Changes {
             target: dead.change.target.clone(),
             body: dead.change.body.clone(),
         };
-        self.make(client, &wish).await
+        let begun = self.begin(client, &wish, Some(id))?;
+        let made = self.go_on(client, &wish, begun).await?;
+        // An equal change of this client had no end and was finished instead.
+        if made.id != id {
+            self.letters.remove(id)?;
+        }
+        Ok(made)
     }
 
-    /// The change to go on with: an equal one that has no end or may be in force, or a new one.
-    fn begin(&mut self, client: &Client, wish: &Wish) -> Result<Begun, Error> {
+    /// The change to go on with: an equal one that has no end or may be in force, that of the dead letter `letter`, or a
+    /// new one.
+    fn begin(
+        &mut self,
+        client: &Client,
+        wish: &Wish,
+        letter: Option<&str>,
+    ) -> Result<Begun, Error> {
         let around = client.around();
         let (now, base) = (around.now(), client.bases().api.as_str());
         let seal: Secret = client.seal();
@@ -109,7 +121,10 @@ impl Changes {
             .letters
             .all()
             .iter()
-            .find(|dead| dead.change.identity == identity)
+            .find(|dead| match letter {
+                Some(id) => dead.id == id,
+                None => dead.change.identity == identity,
+            })
             .cloned();
         if dead.is_none() {
             self.letters.has_room()?;
@@ -135,8 +150,14 @@ impl Changes {
             begun.id = dead.id;
             begun.is_resumed = true;
             let planned_at = super::moment(&dead.planned_at);
-            // What was refused changed nothing: its key may be known with that refusal.
-            if !dead.failed.is_certain && now.since_ms(planned_at) < KEY_LIFE_MS {
+            // What was refused changed nothing: its key may be known with that refusal. And a key is worth something only
+            // for the OAuth client that sent it: another one looks at what is there instead.
+            let is_ours = dead.change.identity == begun.planned.identity;
+            let may_be_in_force = !dead.failed.is_certain && now.since_ms(planned_at) < KEY_LIFE_MS;
+            if may_be_in_force && !is_ours && wish.operation == Operation::Delete {
+                // What is gone may have been deleted by the first one.
+                begun.again = dead.last;
+            } else if may_be_in_force && is_ours {
                 begun.planned.key = dead.change.key;
                 begun.planned_at = planned_at;
                 begun.again = dead.last;
@@ -201,17 +222,40 @@ impl Changes {
                     tries,
                     latency_ms,
                 };
-                self.letters.add(DeadChange {
+                let dead = DeadChange {
                     at: text_of(now),
                     id: id.clone(),
                     planned_at: text_of(planned_at),
                     change: planned,
                     last,
                     failed: failed.clone(),
-                })?;
+                };
+                let dead = self.after(dead);
+                self.letters.add(dead)?;
                 self.journal.failed(&id, failed, now)?;
                 Err(error)
             }
+        }
+    }
+
+    /// What stands in the dead letters after `dead`: a refusal of another OAuth client does not tell whether the change of
+    /// the first one is in force, so that its key and its last request are kept.
+    fn after(&self, dead: DeadChange) -> DeadChange {
+        let before = self.letters.all().iter().find(|before| {
+            before.id == dead.id
+                && before.change.identity != dead.change.identity
+                && !before.failed.is_certain
+        });
+        match before {
+            Some(before) if dead.failed.is_certain => DeadChange {
+                at: dead.at,
+                failed: Failed {
+                    is_certain: false,
+                    ..dead.failed
+                },
+                ..before.clone()
+            },
+            Some(_) | None => dead,
         }
     }
 

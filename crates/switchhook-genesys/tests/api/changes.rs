@@ -397,6 +397,54 @@ async fn what_failed_for_good_is_a_dead_letter_and_can_be_made_again() {
 }
 
 #[tokio::test]
+async fn another_client_ends_a_dead_change_with_a_key_of_its_own() {
+    let (lab, _) = lab(|number, _| match number {
+        1..=4 => Some(Does::refuses(503)),
+        5 => Some(Does::refuses(403)),
+        _ => None,
+    })
+    .await;
+    let (client, _) = lab.client();
+    let dir = tempfile::tempdir().unwrap();
+    let mut changes = open(&dir);
+    changes.make(&client, &wish(body())).await.unwrap_err();
+    let dead = changes.dead()[0].clone();
+    let other = lab.other_client();
+    changes.again(&other, &dead.id).await.unwrap_err();
+    let still = changes.dead()[0].clone();
+    assert_eq!(
+        (&still.change.key, &still.last, still.failed.is_certain),
+        (&dead.change.key, &dead.last, false),
+        "a refusal of another client says nothing about the first one's request"
+    );
+    let made = changes.again(&other, &dead.id).await.unwrap();
+    assert_eq!(
+        (made.effect, &made.id, made.is_resumed),
+        (Effect::Created, &dead.id, true)
+    );
+    let keys = keys(&lab);
+    assert!(keys[4..].iter().all(|key| *key != keys[0]), "{keys:?}");
+    drop(changes);
+    let changes = open(&dir);
+    assert!(changes.dead().is_empty() && changes.open_changes().next().is_none());
+    let totals = changes.figures().totals;
+    assert_eq!((totals.total, totals.succeeded, totals.failed), (3, 1, 2));
+    assert_eq!(steps(&dir).last().map(String::as_str), Some("done"));
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_not_there_is_said_to_be_missing_without_an_invented_answer() {
+    let (lab, _) = lab(|_, _| None).await;
+    let (client, _) = lab.client();
+    let error = switchhook_genesys::webhook::get(&client, Dialect::Webhooks, "nosuch").await;
+    let error = error.unwrap_err();
+    assert_eq!(
+        (error.to_string().as_str(), error.status()),
+        ("there is no webhook with the name or id `nosuch`", None)
+    );
+}
+
+#[tokio::test]
 async fn what_was_refused_gets_a_new_key_when_it_is_made_again() {
     let (lab, _) = lab(|number, _| (number == 1).then(|| Does::refuses(422))).await;
     let (client, _) = lab.client();

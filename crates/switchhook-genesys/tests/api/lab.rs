@@ -158,16 +158,41 @@ impl Lab {
         self.client_with(Style::Basic, Duration::from_secs(20))
     }
 
+    /// Another OAuth client of the same API.
+    pub(crate) fn other_client(&self) -> Client {
+        let total = Duration::from_secs(20);
+        let (client, around) = client_named(
+            "client-2",
+            "another-s3cret",
+            &self.base(),
+            Style::Basic,
+            total,
+        );
+        // It draws other keys than the first one.
+        around.drawn.store(1_000, Ordering::Relaxed);
+        client
+    }
+
     pub(crate) fn client_with(&self, style: Style, total: Duration) -> (Client, Arc<Still>) {
         client_of(&self.base(), style, total)
     }
 }
 
 pub(crate) fn client_of(base: &str, style: Style, total: Duration) -> (Client, Arc<Still>) {
+    client_named("client-1", SECRET, base, style, total)
+}
+
+fn client_named(
+    id: &str,
+    secret: &str,
+    base: &str,
+    style: Style,
+    total: Duration,
+) -> (Client, Arc<Still>) {
     let around = Arc::new(Still::default());
     let credentials = Credentials {
-        client_id: "client-1".into(),
-        client_secret: Secret::new(SECRET.into()),
+        client_id: id.into(),
+        client_secret: Secret::new(secret.into()),
         style,
     };
     let times = Times {

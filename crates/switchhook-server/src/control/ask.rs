@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::Uri;
 use http::request::Parts;
+use switchhook_core::access::Scopes;
 use switchhook_wire::problem::Kind;
 
 use super::answer::{Answer, Refusal};
@@ -15,6 +16,7 @@ use super::audit::Actor;
 use super::idempotency::Claim;
 use super::precondition::Precondition;
 use super::request::Params;
+use crate::identity::Caller;
 
 /// Longest name of a file that declares resources, in bytes.
 const FILE_BYTES_MAX: usize = 256;
@@ -23,6 +25,7 @@ const FILE_BYTES_MAX: usize = 256;
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub(crate) actor: Actor,
+    pub(crate) scopes: Scopes,
     pub(crate) flags: Flags,
     pub(crate) precondition: Precondition,
     /// `None` without an idempotency key.
@@ -71,8 +74,10 @@ impl<S: Sync> FromRequestParts<S> for Ask {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let actor = parts.extensions.get::<Actor>().cloned();
+        let caller = parts.extensions.get::<Caller>();
         Ok(Self {
             actor: actor.ok_or_else(|| Refusal::internal("a change on an open path"))?,
+            scopes: caller.map(|caller| caller.scopes).unwrap_or_default(),
             flags: Flags::of(&parts.uri)?,
             precondition: Precondition::of(&parts.headers)?,
             claim: parts.extensions.get::<Arc<Claim>>().cloned(),

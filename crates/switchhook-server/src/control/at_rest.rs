@@ -1,7 +1,8 @@
 //! How the bodies of resources are kept in the store: as they are, or sealed where a secret is written out in them.
 //!
 //! Most bodies name secrets and hold none; they stay readable for whoever looks into the store. One that holds a secret
-//! differs from what is shown of it, and only then it is sealed as a whole.
+//! differs from what is shown of it, and only then it is sealed as a whole. What an older version wrote in clear is sealed
+//! at the next start.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use switchhook_store::batch::{Resource, ResourceChange};
 use switchhook_wire::config::Kind;
 
 use super::answer::{Answer, Refusal};
+use super::resources::Resources;
 use crate::secrets::vault::{Vault, VaultError};
 
 /// Start of a sealed body. No JSON starts like this.
@@ -29,9 +31,42 @@ pub(super) fn written(
     if body == shown {
         return Ok(text.into());
     }
-    let sealed = vault.seal(AREA, &id(kind.name(), name), text.as_bytes());
-    let sealed = sealed.map_err(Refusal::internal)?;
+    let sealed = seal(vault, &id(kind.name(), name), &text);
+    sealed.map_err(Refusal::internal)
+}
+
+fn seal(vault: &Vault, id: &str, text: &str) -> Result<Arc<str>, VaultError> {
+    let sealed = vault.seal(AREA, id, text.as_bytes())?;
     Ok(format!("{SEALED}{}", BASE64.encode(&sealed)).into())
+}
+
+/// Those of `rows`, as they are in the store, that hold a secret in clear, sealed; `resources` are made of the same rows.
+///
+/// # Errors
+/// When one cannot be sealed.
+pub(crate) fn sealed(
+    vault: &Vault,
+    resources: &Resources,
+    rows: &[Resource],
+) -> Result<Vec<ResourceChange>, VaultError> {
+    let mut changes = Vec::new();
+    for row in rows {
+        let (Some(text), Some(kind)) = (row.body.as_deref(), Kind::from_name(&row.kind)) else {
+            continue;
+        };
+        let shown = resources.listed(kind, &row.name).map(|listed| &listed.body);
+        if text.starts_with(SEALED) || resources.body(kind, &row.name) == shown {
+            continue;
+        }
+        changes.push(ResourceChange {
+            kind: row.kind.clone(),
+            name: row.name.clone(),
+            body: Some(seal(vault, &id(&row.kind, &row.name), text)?),
+            managed_by: row.managed_by.clone(),
+            at: row.updated_at,
+        });
+    }
+    Ok(changes)
 }
 
 /// `rows` with their bodies opened.

@@ -17,8 +17,13 @@ use super::Control;
 use super::answer::{Answer, json};
 use super::paging::{READ_BYTES_MAX, next_uri};
 use super::request::Params;
+use super::sight::Seen;
 
-pub(super) async fn list(State(control): State<Arc<Control>>, uri: Uri) -> Answer {
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Seen(sight): Seen,
+    uri: Uri,
+) -> Answer {
     let mut params = Params::of(&uri);
     let status = params.number("status", 100..=999);
     let filter = AttemptFilter {
@@ -43,7 +48,7 @@ pub(super) async fn list(State(control): State<Arc<Control>>, uri: Uri) -> Answe
     let entities = page
         .attempts
         .iter()
-        .map(|(attempt, event)| entry(&plan, attempt, *event));
+        .map(|(attempt, event)| entry(&plan, &sight.attempt(attempt), *event));
     json(AttemptList {
         entities: entities.collect(),
         next_uri: page

@@ -30,6 +30,7 @@ use super::answer::{Answer, Refusal, json};
 use super::audit::Actor;
 use super::request::{Params, needed_json};
 use super::selection::Selection;
+use super::sight::Seen;
 use super::{Control, letters};
 use crate::observe::log;
 
@@ -42,22 +43,29 @@ enum Action {
 pub(super) async fn replay(
     State(control): State<Arc<Control>>,
     Extension(actor): Extension<Actor>,
+    seen: Seen,
     uri: Uri,
     body: Body,
 ) -> Answer {
-    act(control, actor, uri, body, Action::Replay).await
+    act((control, actor, seen), uri, body, Action::Replay).await
 }
 
 pub(super) async fn discard(
     State(control): State<Arc<Control>>,
     Extension(actor): Extension<Actor>,
+    seen: Seen,
     uri: Uri,
     body: Body,
 ) -> Answer {
-    act(control, actor, uri, body, Action::Discard).await
+    act((control, actor, seen), uri, body, Action::Discard).await
 }
 
-async fn act(control: Arc<Control>, actor: Actor, uri: Uri, body: Body, action: Action) -> Answer {
+async fn act(
+    (control, actor, Seen(sight)): (Arc<Control>, Actor, Seen),
+    uri: Uri,
+    body: Body,
+    action: Action,
+) -> Answer {
     Params::of(&uri).finish()?;
     let request: SelectionRequest = needed_json(body).await?;
     if request.filter == DeadLetterFilter::default() && !request.all {
@@ -65,7 +73,8 @@ async fn act(control: Arc<Control>, actor: Actor, uri: Uri, body: Body, action: 
     }
     let now = control.gateway.clock.now();
     let detail = object!({ "filter": &request.filter });
-    let selection = Selection::of_body(request.filter)?.frozen(now);
+    let selection = Selection::of_body(request.filter)?.seen_by(sight);
+    let selection = selection.frozen(now);
     let filter = control.read(move |store| selection.resolve(store)).await?;
     if request.dry_run {
         let matched = control.read(move |store| store.count_dead(&filter)).await?;

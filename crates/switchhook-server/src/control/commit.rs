@@ -27,7 +27,7 @@ use super::ask::Ask;
 use super::idempotency::Kept;
 use super::precondition::Current;
 use super::resources::{Change, Resources};
-use super::{Control, at_rest, secrets, stranded};
+use super::{Control, at_rest, permit, secrets, stranded};
 use crate::observe::log;
 
 /// Most resources of one change: a webhook is three.
@@ -70,7 +70,7 @@ pub(crate) async fn change(
     let gateway = &control.gateway;
     let mut resources = gateway.resources.lock().await;
     let now = gateway.clock.now();
-    let proposal = propose(&resources)?;
+    let proposal = sparing(&resources, propose(&resources)?);
     may_change(&resources, ask, &proposal)?;
     let names = secrets::names(control, &proposal.documents);
     let managed_by = ask.flags.managed_by.as_ref();
@@ -78,6 +78,7 @@ pub(crate) async fn change(
         .with(&proposal.changes, managed_by, names, now)
         .map_err(|problems| refused(&resources, &proposal.changes, &problems))?;
     meant_for_this(&resources, &changed, ask, &proposal)?;
+    permit::may_widen(control, (&resources, &changed), ask, &proposal)?;
     if !ask.flags.force {
         let counts = control.read(|store| store.counts()).await?;
         stranded::check(&resources.plan(), &changed.plan(), &counts)?;
@@ -101,7 +102,7 @@ pub(crate) async fn change(
         response = whole;
         batch
             .documents
-            .push(claim.document(&kept, &gateway.vault, now)?);
+            .extend(claim.document(kept.as_ref(), &gateway.vault, now)?);
     }
     let secrets: Vec<DocumentChange> = in_room(&batch.documents, Room::Secret).cloned().collect();
     control.write(batch).await?;
@@ -130,6 +131,19 @@ pub(super) fn in_room(
     documents
         .iter()
         .filter(move |document| document.room == room)
+}
+
+/// Leaves the secrets that other resources mention: one that goes with a resource is not theirs to lose. Who deletes a
+/// secret by itself has been told who uses it.
+fn sparing(resources: &Resources, mut proposal: Proposal) -> Proposal {
+    if !proposal.changes.is_empty() {
+        let mentioned = resources.mentioned_after(&proposal.changes);
+        proposal.documents.retain(|document| {
+            let goes = document.room == Room::Secret && document.body.is_none();
+            !(goes && mentioned.contains(&*document.id))
+        });
+    }
+    proposal
 }
 
 /// Refuses what belongs to somebody else.
@@ -189,8 +203,9 @@ fn meant_for_this(old: &Resources, new: &Resources, ask: &Ask, proposal: &Propos
     }
     for Change { kind, name, .. } in &proposal.changes {
         let (before, after) = (shown(old, *kind, name), shown(new, *kind, name));
-        // The policy that is there without being made can be replaced as if it were not.
-        let before = before.filter(|view| view.owner != Owner::BuiltIn);
+        // The policy that is there without being made is replaced as if it were not, unless a tag of it is named.
+        let names_one = ask.precondition.names_one();
+        let before = before.filter(|view| view.owner != Owner::BuiltIn || names_one);
         let current = before.as_ref().map(|view| Current {
             etag: &view.etag,
             body: &view.body,

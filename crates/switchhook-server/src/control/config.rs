@@ -85,7 +85,10 @@ pub(super) async fn versions(State(control): State<Arc<Control>>, uri: Uri) -> A
     let before = params.number("before", 1..=u64::MAX);
     let page_size = params.page_size();
     params.finish()?;
-    let kept = control.gateway.versions().await.map_err(refusal)?;
+    let (vault, now) = (control.gateway.vault.clone(), control.gateway.clock.now());
+    // Each is opened whole, so it counts as a read of the store. The store's own error is not the only one there is.
+    let read = control.read(move |store| Ok(reload::versions::all(store, &vault, now)));
+    let kept = read.await?.map_err(refusal)?;
     let mut left = kept
         .into_iter()
         .rev()
@@ -137,7 +140,8 @@ fn refusal(refused: reload::Refused) -> Refusal {
             let errors = reload::errors(&problems).map(|problem| FieldError {
                 pointer: problem.place.pointer.clone(),
                 code: problem.code.to_owned(),
-                detail: reload::line(problem),
+                // The code has a member of its own.
+                detail: format!("{}: {}", reload::place(problem), problem.message),
                 hint: problem.hint.clone(),
             });
             Refusal::faults(Refused::InvalidResource, errors.collect())

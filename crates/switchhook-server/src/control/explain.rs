@@ -21,17 +21,19 @@ use super::answer::{Answer, json};
 use super::request::Params;
 use super::resources::Resources;
 use super::scene::Scene;
+use super::sight::Seen;
 use super::standing::{Standing, Trace, mismatch_text, standing};
 use super::{Control, breakers, events};
 
 pub(super) async fn show(
     State(control): State<Arc<Control>>,
     Path(id): Path<String>,
+    Seen(sight): Seen,
     uri: Uri,
 ) -> Answer {
     Params::of(&uri).finish()?;
     let event = events::find(&control, &id).await?;
-    let scene = Scene::of(&control, event).await?;
+    let scene = Scene::of(&control, event, sight).await?;
     let resources = control.gateway.resources.lock().await;
     let attempts_ms = control.gateway.retention.settings().attempts_ms;
     let traces = scene.traces();

@@ -16,24 +16,31 @@ use http::Uri;
 use http::header::CONTENT_TYPE;
 use serde::de::IgnoredAny;
 use switchhook_core::delivery::Attempt;
+use switchhook_core::sight::Sight;
 use switchhook_store::query::{DeadFilter, DeadLetter, DeadPosition};
 use switchhook_store::{Error, Store};
-use switchhook_wire::api::{AttemptView, BodyForm, DeadLetterView};
+use switchhook_wire::api::{AttemptView, BodyForm};
 
 use super::answer::Answer;
+use super::sight::Seen;
 use super::{Control, letters, selection};
 
 /// The media type of JSON lines.
 pub(super) const JSON_LINES: &str = "application/x-ndjson";
 
-pub(super) async fn export(State(control): State<Arc<Control>>, uri: Uri) -> Answer {
-    let selection = selection::of_uri(&uri)?.frozen(control.gateway.clock.now());
+pub(super) async fn export(
+    State(control): State<Arc<Control>>,
+    Seen(sight): Seen,
+    uri: Uri,
+) -> Answer {
+    let selection = selection::of_uri(&uri)?.seen_by(sight);
+    let selection = selection.frozen(control.gateway.clock.now());
     let filter = Arc::new(control.read(move |store| selection.resolve(store)).await?);
     let lines = stream::try_unfold(None, move |after: Option<DeadPosition>| {
         let (control, filter) = (control.clone(), filter.clone());
         async move {
             let chunk = control
-                .read(move |store| chunk(store, &filter, after.as_ref()))
+                .read(move |store| chunk(store, &filter, after.as_ref(), sight))
                 .await;
             // The status is sent already: breaking the connection off is the only way to tell.
             let chunk = chunk.map_err(|_| std::io::Error::other("the store could not be read"))?;
@@ -48,6 +55,7 @@ fn chunk(
     store: &dyn Store,
     filter: &DeadFilter,
     after: Option<&DeadPosition>,
+    sight: Sight,
 ) -> Result<Option<(Bytes, DeadPosition)>, Error> {
     let letters = letters::chunk(store, filter, after)?;
     let Some(last) = letters.last().map(letters::position) else {
@@ -56,18 +64,19 @@ fn chunk(
     let mut text = String::new();
     for letter in &letters {
         let attempts = store.history(letter.event.offset)?.attempts;
-        text.push_str(&line(letter, &attempts));
+        text.push_str(&line(letter, &attempts, sight));
         text.push('\n');
     }
     Ok(Some((text.into(), last)))
 }
 
-fn line(letter: &DeadLetter, attempts: &[Attempt]) -> String {
-    let view = DeadLetterView::new(&letter.dead, &letter.event, BodyForm::Absent);
+fn line(letter: &DeadLetter, attempts: &[Attempt], sight: Sight) -> String {
+    let view = letters::view(sight, letter, BodyForm::Absent);
     let own = attempts
         .iter()
         .filter(|attempt| attempt.key == letter.dead.key);
-    let history: Vec<AttemptView> = own.map(AttemptView::from).collect();
+    let seen = own.map(|attempt| AttemptView::from(&sight.attempt(attempt)));
+    let history: Vec<AttemptView> = seen.collect();
     let mut line = text(&view);
     // The members that follow are joined to those of the view.
     line.pop();

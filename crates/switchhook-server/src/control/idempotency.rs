@@ -7,14 +7,17 @@
 //! that a crash between the two lets a repeat through, which the state of the thing itself then answers.
 //!
 //! Keys are those of one caller: two callers with the same key do not meet. Answers are sealed, since one may show a new
-//! token. Bounds: a key has at most 255 characters, an answer that is kept [`ANSWER_BYTES_MAX`], a request with a key
-//! [`BODY_BYTES_MAX`].
+//! token. A trial (`?dryRun=true`) changes nothing, and its answer is not kept. Nor is one that is larger than
+//! [`ANSWER_BYTES_MAX`] or of no known size: a repeat is judged anew then, and its tag says that it was done.
+//!
+//! Bounds: a key has at most 255 characters, a request with a key [`BODY_BYTES_MAX`]. A caller has at most
+//! [`ANSWERS_MAX`] answers kept in 24 hours, so that no one fills the disk. That is counted in memory: a restart begins anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -30,7 +33,7 @@ use switchhook_wire::problem::{self, Kind};
 
 use super::Control;
 use super::answer::{Answer, Refusal};
-use super::request::BODY_BYTES_MAX;
+use super::request::{BODY_BYTES_MAX, Params};
 use crate::identity::Caller;
 use crate::secrets::vault::Vault;
 
@@ -38,8 +41,10 @@ use crate::secrets::vault::Vault;
 const KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Longest key, in characters.
 const KEY_CHARS_MAX: usize = 255;
-/// Largest answer that is kept: that of a resource of the largest body.
-const ANSWER_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
+/// Largest answer that is kept, in bytes: that of any webhook and of nearly every resource.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Most answers that are kept for a caller in 24 hours: seven changes a minute, all day.
+const ANSWERS_MAX: u32 = 10_000;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -60,6 +65,63 @@ pub(crate) struct Claim {
 /// Keys whose requests are under way.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<BTreeSet<Arc<str>>>);
+
+/// How many answers are kept for each caller. A caller whose 24 hours are over is forgotten when another one comes, so there
+/// are no more here than used a key in a day.
+#[derive(Debug, Default)]
+pub(super) struct Counts(Mutex<BTreeMap<Arc<str>, Day>>);
+
+/// 24 hours that begin with the first key.
+#[derive(Debug)]
+struct Day {
+    began_at: UnixMs,
+    answers: u32,
+}
+
+impl Day {
+    const fn is_over(&self, now: UnixMs) -> bool {
+        // A clock that went back before the beginning begins anew.
+        now.0 < self.began_at.0 || now.0 - self.began_at.0 >= KEPT_MS
+    }
+}
+
+impl Counts {
+    /// Counts one more answer for `caller`.
+    ///
+    /// # Errors
+    /// When there are too many.
+    fn take(&self, caller: &Arc<str>, now: UnixMs) -> Answer<()> {
+        let mut days = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if days.get(caller).is_none_or(|day| day.is_over(now)) {
+            days.retain(|_, day| !day.is_over(now));
+        }
+        let day = days.entry(caller.clone()).or_insert(Day {
+            began_at: now,
+            answers: 0,
+        });
+        if day.answers < ANSWERS_MAX {
+            day.answers += 1;
+            return Ok(());
+        }
+        let left_s = KEPT_MS.saturating_sub(now.0.saturating_sub(day.began_at.0)) / 1_000;
+        let detail = format!(
+            "{ANSWERS_MAX} answers are kept for the idempotency keys of this token or client, more are not allowed in 24 hours"
+        );
+        Err(problem::Body::new(Kind::TooManyRequests, detail)
+            .with_hint(format!(
+                "send the request without a key: `If-Match` keeps a change from being made twice; keys count again in {left_s} s"
+            ))
+            .into())
+    }
+
+    /// Takes one back that was not kept.
+    fn give_back(&self, caller: &str) {
+        let mut days = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(day) = days.get_mut(caller) {
+            day.answers = day.answers.saturating_sub(1);
+        }
+    }
+}
 
 /// Takes its key out again, whatever becomes of the request.
 struct Turn<'a>(&'a UnderWay, Arc<str>);
@@ -97,27 +159,30 @@ impl Claim {
         }
     }
 
-    /// The answer as it is kept, to go into the commit of what it tells about.
+    /// The answer as it is kept, to go into the commit of what it tells about; nothing of one that is not kept.
     ///
     /// # Errors
     /// When it cannot be sealed.
     pub(crate) fn document(
         &self,
-        answer: &Kept,
+        answer: Option<&Kept>,
         vault: &Vault,
         now: UnixMs,
-    ) -> Answer<DocumentChange> {
+    ) -> Answer<Option<DocumentChange>> {
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
         let mut plain = self.fingerprint.to_vec();
         answer.write(&mut plain);
         let sealed = vault.seal(Room::Answer, &self.id, &plain);
         self.is_kept.store(true, Ordering::Relaxed);
-        Ok(DocumentChange {
+        Ok(Some(DocumentChange {
             room: Room::Answer,
             id: self.id.clone(),
             body: Some(sealed.map_err(Refusal::internal)?),
             at: now,
             expires_at: Some(UnixMs(now.0.saturating_add(KEPT_MS))),
-        })
+        }))
     }
 }
 
@@ -131,7 +196,11 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// What of `response` is kept, and `response` as it was; nothing is kept of one that is too large.
-    pub(crate) async fn of(response: Response) -> Answer<(Self, Response)> {
+    pub(crate) async fn of(response: Response) -> Answer<(Option<Self>, Response)> {
+        let bytes_max = response.body().size_hint().upper();
+        if bytes_max.is_none_or(|bytes| bytes > ANSWER_BYTES_MAX as u64) {
+            return Ok((None, response));
+        }
         let (head, body) = response.into_parts();
         let body = to_bytes(body, ANSWER_BYTES_MAX).await;
         let body = body.map_err(Refusal::internal)?;
@@ -143,7 +212,7 @@ impl Kept {
             headers: kept.collect(),
             body: body.clone(),
         };
-        Ok((kept, Response::from_parts(head, Body::from(body))))
+        Ok((Some(kept), Response::from_parts(head, Body::from(body))))
     }
 
     /// Lines of the head, an empty one, the body.
@@ -212,6 +281,9 @@ async fn answer(
     next: Next,
 ) -> Answer {
     check_key(key)?;
+    if Params::of(request.uri()).flag("dryRun") {
+        return Ok(next.run(request).await);
+    }
     let (head, body) = request.into_parts();
     let body = to_bytes(body, BODY_BYTES_MAX).await;
     let body = body.map_err(|_| Refusal::from(problem::Body::body_too_large(BODY_BYTES_MAX)))?;
@@ -226,21 +298,38 @@ async fn answer(
     if let Some(kept) = kept(control, &claim).await? {
         return Ok(kept.into_response());
     }
+    let counts = &control.answers_kept;
+    counts.take(&caller.id, control.gateway.clock.now())?;
     let mut request = request.map(Body::from);
     request.extensions_mut().insert(claim.clone());
     let response = next.run(request).await;
-    if !response.status().is_success() || claim.is_kept.load(Ordering::Relaxed) {
-        return Ok(response);
+    let kept = keep(control, &claim, response).await;
+    if !matches!(kept, Ok((_, true))) {
+        counts.give_back(&caller.id);
+    }
+    kept.map(|(response, _)| response)
+}
+
+/// Keeps `response`, unless a commit has done so, and says whether it is kept.
+async fn keep(control: &Control, claim: &Claim, response: Response) -> Answer<(Response, bool)> {
+    if !response.status().is_success() {
+        return Ok((response, false));
+    }
+    if claim.is_kept.load(Ordering::Relaxed) {
+        return Ok((response, true));
     }
     let (kept, response) = Kept::of(response).await?;
-    let document = claim.document(&kept, &control.gateway.vault, control.gateway.clock.now())?;
+    let (vault, now) = (&control.gateway.vault, control.gateway.clock.now());
+    let Some(document) = claim.document(kept.as_ref(), vault, now)? else {
+        return Ok((response, false));
+    };
     control
         .write(Batch {
             documents: vec![document],
             ..Batch::default()
         })
         .await?;
-    Ok(response)
+    Ok((response, true))
 }
 
 /// The answer that is kept for `claim`.
@@ -310,6 +399,44 @@ mod tests {
             let read = Kept::read(text.as_bytes());
             assert_eq!(read.is_some(), text == "200\n\n ", "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_caller_has_so_many_answers_kept_in_a_day_and_no_more() {
+        let (counts, caller, other) = (Counts::default(), Arc::from("a"), Arc::from("b"));
+        let began_at = UnixMs(1_000);
+        for _ in 0..ANSWERS_MAX {
+            counts.take(&caller, began_at).unwrap();
+        }
+        let last = UnixMs(began_at.0 + KEPT_MS - 1);
+        let refusal = counts.take(&caller, last).unwrap_err();
+        assert_eq!(refusal.body().code, "too-many-requests");
+        assert!(refusal.body().hint.is_some());
+        assert!(counts.take(&other, last).is_ok());
+        // One that was not kept makes room, and so does the next day.
+        counts.give_back(&caller);
+        assert!(counts.take(&caller, last).is_ok() && counts.take(&caller, last).is_err());
+        let next = UnixMs(began_at.0 + KEPT_MS);
+        assert!(counts.take(&caller, next).is_ok());
+        // Days that are over are not kept for ever.
+        let later = UnixMs(next.0 + 2 * KEPT_MS);
+        counts.take(&other, later).unwrap();
+        assert_eq!(counts.0.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_or_of_no_known_size_is_passed_on_and_not_kept() {
+        for (bytes, is_kept) in [(ANSWER_BYTES_MAX, true), (ANSWER_BYTES_MAX + 1, false)] {
+            let (kept, response) = Kept::of("x".repeat(bytes).into_response()).await.unwrap();
+            assert_eq!(kept.is_some(), is_kept, "{bytes}");
+            let whole = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            assert_eq!(whole.len(), bytes);
+        }
+        let parts = [Ok::<_, std::io::Error>("a"), Ok("b")];
+        let streamed = Body::from_stream(futures_util::stream::iter(parts));
+        let (kept, response) = Kept::of(streamed.into_response()).await.unwrap();
+        assert!(kept.is_none());
+        assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "ab");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use http::{StatusCode, Uri};
 use serde_json::json as object;
 use switchhook_core::delivery::DeadReason;
 use switchhook_core::id::{EventId, Offset};
+use switchhook_core::sight::Sight;
 use switchhook_wire::api::time;
 use switchhook_wire::api::{
     Job, JobCommand, JobKind, JobRequest, JobState, JobStatus, JobWish, Page,
@@ -25,6 +26,7 @@ use super::answer::{Answer, Refusal, json};
 use super::audit::Actor;
 use super::paging::next_uri;
 use super::request::{Faults, Params, needed_json};
+use super::sight::Seen;
 use crate::jobs::{Draft, Refused};
 
 impl From<Refused> for Refusal {
@@ -44,13 +46,14 @@ impl From<Refused> for Refusal {
 pub(super) async fn make(
     State(control): State<Arc<Control>>,
     Extension(actor): Extension<Actor>,
+    Seen(sight): Seen,
     uri: Uri,
     body: Body,
 ) -> Answer {
     Params::of(&uri).finish()?;
     let request: JobRequest = needed_json(body).await?;
     let (dry_run, JobKind::Replay) = (request.dry_run, request.kind);
-    let draft = checked(&control, request).await?;
+    let draft = checked(&control, request, sight).await?;
     let jobs = &control.gateway.jobs;
     if dry_run {
         return json(jobs.count(draft).await?);
@@ -85,7 +88,7 @@ pub(super) fn made(
 }
 
 /// The request as a draft: whole, and within what the log holds now.
-async fn checked(control: &Control, request: JobRequest) -> Answer<Draft> {
+async fn checked(control: &Control, request: JobRequest, sight: Sight) -> Answer<Draft> {
     let mut errors = request.faults();
     let select = &request.select;
     let mut faults = Faults::under("/select");
@@ -128,6 +131,7 @@ async fn checked(control: &Control, request: JobRequest) -> Answer<Draft> {
         from: from.min(until),
         until,
         ranges: None,
+        sight,
         select: request.select,
     })
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use http::Uri;
 use switchhook_core::id::{DeliveryId, EventId};
+use switchhook_core::sight::Sight;
 use switchhook_store::query::{DeadFilter, DeadLetter, DeadPosition, Limit};
 use switchhook_store::{Error, Store};
 use switchhook_wire::api::{BodyForm, DeadLetterList, DeadLetterView};
@@ -18,13 +19,18 @@ use super::answer::{Answer, json};
 use super::paging::{Page, READ_BYTES_MAX, next_uri, page};
 use super::request::Params;
 use super::selection::{Selection, place, place_text};
+use super::sight::Seen;
 
 /// Letters that are taken at once where all are gone through.
 pub(super) const CHUNK_MAX: usize = 500;
 
-pub(super) async fn list(State(control): State<Arc<Control>>, uri: Uri) -> Answer {
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Seen(sight): Seen,
+    uri: Uri,
+) -> Answer {
     let mut params = Params::of(&uri);
-    let selection = Selection::of_query(&mut params);
+    let selection = Selection::of_query(&mut params).seen_by(sight);
     let after = params.parsed("after", place);
     let page_size = params.page_size();
     params.finish()?;
@@ -35,7 +41,7 @@ pub(super) async fn list(State(control): State<Arc<Control>>, uri: Uri) -> Answe
             after,
             |after, limit| store.dead(&filter, after, limit),
             |letter| (position(letter), &letter.event),
-            |letter| DeadLetterView::new(&letter.dead, &letter.event, BodyForm::Absent),
+            |letter| view(sight, letter, BodyForm::Absent),
         )
     });
     let Page { views, next } = read.await?;
@@ -50,6 +56,7 @@ pub(super) async fn list(State(control): State<Arc<Control>>, uri: Uri) -> Answe
 pub(super) async fn show(
     State(control): State<Arc<Control>>,
     Path(id): Path<String>,
+    Seen(sight): Seen,
     uri: Uri,
 ) -> Answer {
     Params::of(&uri).finish()?;
@@ -62,11 +69,12 @@ pub(super) async fn show(
         let hint = "use `{subscription}:{eventId}`, or the delivery id `dlv_…` of a list";
         Problem::not_found("dead letter", &id).with_hint(hint)
     })?;
-    json(DeadLetterView::new(
-        &letter.dead,
-        &letter.event,
-        BodyForm::Readable,
-    ))
+    json(view(sight, &letter, BodyForm::Readable))
+}
+
+/// A letter as `sight` sees it.
+pub(super) fn view(sight: Sight, letter: &DeadLetter, body: BodyForm) -> DeadLetterView {
+    DeadLetterView::new(&sight.dead(&letter.dead), &letter.event, body)
 }
 
 /// Where a dead letter stands in the list of all.

@@ -16,6 +16,7 @@ use futures_util::stream;
 use http::Uri;
 use serde_json::json as object;
 use switchhook_core::engine::Judged;
+use switchhook_core::sight::Sight;
 use switchhook_wire::api::{BreakerChange, StreamItem};
 use switchhook_wire::problem::Kind;
 use tokio::sync::OwnedSemaphorePermit;
@@ -25,6 +26,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Control;
 use super::answer::{Answer, Refusal, json};
 use super::request::Params;
+use super::sight::Seen;
 
 /// Readers of the stream at once; each costs the rendering of every attempt.
 pub(super) const STREAMS_MAX: usize = 16;
@@ -42,10 +44,15 @@ struct Reader {
     attempts: Receiver<Arc<Judged>>,
     /// A change that came with the attempt that was sent last.
     change: Option<BreakerChange>,
+    sight: Sight,
     _place: OwnedSemaphorePermit,
 }
 
-pub(super) async fn stream(State(control): State<Arc<Control>>, uri: Uri) -> Answer {
+pub(super) async fn stream(
+    State(control): State<Arc<Control>>,
+    Seen(sight): Seen,
+    uri: Uri,
+) -> Answer {
     Params::of(&uri).finish()?;
     let place = control.streams.clone().try_acquire_owned().map_err(|_| {
         Refusal::new(
@@ -56,6 +63,7 @@ pub(super) async fn stream(State(control): State<Arc<Control>>, uri: Uri) -> Ans
     let reader = Reader {
         attempts: control.gateway.dispatch.live(),
         change: None,
+        sight,
         control,
         _place: place,
     };
@@ -79,7 +87,8 @@ impl Reader {
         match tokio::time::timeout(ALIVE, self.attempts.recv()).await {
             Ok(Ok(judged)) => {
                 self.change = judged.breaker.as_ref().map(BreakerChange::from);
-                let item = StreamItem::new(&judged.event, &judged.attempt);
+                let attempt = self.sight.attempt(&judged.attempt);
+                let item = StreamItem::new(&judged.event, &attempt);
                 Some(event(
                     "attempt",
                     &serde_json::to_value(item).unwrap_or_default(),

@@ -20,10 +20,11 @@
 //! (`answer`). Bounds: pages of at most 500, bodies of `request::BODY_BYTES_MAX`, `READS_MAX` reads of the store at
 //! once with `paging::READ_BYTES_MAX` each, bulk actions and exports in chunks.
 //!
-//! Whoever has a token is an operator of this gateway and is trusted as one: attempts, dead letters, timelines, figures and
-//! probes tell `blocked` (refused by the address guard) from `connect`, since the two are mended in different places.
-//! SEC-13 is about those who may set a URL and are not operators: no text, which receivers' people may get to see, tells
-//! the two apart, and senders at ingest learn nothing of endpoints. An API for such tenants must show `connect` for both.
+//! Only who may administer is an operator. To them attempts, dead letters, timelines and probes tell `blocked` (refused by
+//! the address guard) from `connect`, since the two are mended in different places. Everybody else may set a URL and must
+//! not learn from it what listens inside (SEC-13): to them both are `connect`, with the same words and no duration. The
+//! rule is [`switchhook_core::sight`]; every view of results is made of what it lets through ([`sight::Seen`]), and so is
+//! every choice by a reason. `/metrics`, which needs no token, is for operators alone: it tells the two apart.
 
 mod alerts;
 pub(crate) mod answer;
@@ -49,6 +50,7 @@ mod live;
 mod openapi;
 pub(crate) mod paging;
 mod pauses;
+mod permit;
 pub(crate) mod precondition;
 mod probe;
 pub(crate) mod request;
@@ -57,6 +59,7 @@ pub(crate) mod routes;
 mod scene;
 mod secrets;
 mod selection;
+pub(crate) mod sight;
 mod standing;
 mod store;
 mod stranded;
@@ -78,7 +81,7 @@ use crate::observe::Reading;
 use crate::{dialect, identity};
 use answer::{Answer, Refusal};
 
-pub(crate) use at_rest::{opened, rewrapped as rewrapped_resources};
+pub(crate) use at_rest::{opened, rewrapped as rewrapped_resources, sealed as sealed_resources};
 pub use openapi::openapi;
 pub use resources::Resources;
 pub(crate) use stranded::concerned;
@@ -98,6 +101,7 @@ pub(crate) struct Control {
     probes: Semaphore,
     streams: Arc<Semaphore>,
     under_way: idempotency::UnderWay,
+    answers_kept: idempotency::Counts,
 }
 
 /// The API of `gateway`.
@@ -110,6 +114,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         probes: Semaphore::new(probe::PROBES_MAX),
         streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
         under_way: idempotency::UnderWay::default(),
+        answers_kept: idempotency::Counts::default(),
     });
     router
         .fallback(unknown_path)

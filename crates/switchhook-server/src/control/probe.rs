@@ -11,8 +11,9 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use switchhook_core::delivery::Failure;
+use switchhook_core::delivery::{Failure, OutcomeKind};
 use switchhook_core::endpoint::Endpoint;
+use switchhook_core::sight::Sight;
 use switchhook_wire::api::ProbeView;
 use switchhook_wire::problem::{Body as Problem, Kind};
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use super::Control;
 use super::answer::{Answer, Refusal, json};
 use super::request::Params;
+use super::sight::Seen;
 use crate::dispatch::guard::Fault;
 use crate::dispatch::transport::Probed;
 
@@ -33,6 +35,7 @@ const AGENT: HeaderValue =
 pub(super) async fn probe(
     State(control): State<Arc<Control>>,
     Path(name): Path<String>,
+    Seen(sight): Seen,
     uri: Uri,
 ) -> Answer {
     Params::of(&uri).finish()?;
@@ -50,7 +53,7 @@ pub(super) async fn probe(
     {
         (method, found) = (Method::GET, ask(&control, &endpoint, Method::GET).await);
     }
-    json(view(&endpoint, &method, &found))
+    json(view(sight, &endpoint, &method, &found))
 }
 
 struct Found {
@@ -70,7 +73,7 @@ async fn ask(control: &Control, endpoint: &Arc<Endpoint>, method: Method) -> Fou
     }
 }
 
-fn view(endpoint: &Endpoint, method: &Method, found: &Found) -> ProbeView {
+fn view(sight: Sight, endpoint: &Endpoint, method: &Method, found: &Found) -> ProbeView {
     let (steps, ms) = (&found.probed.steps, |time: Duration| {
         time.as_secs_f64() * 1_000.0
     });
@@ -94,13 +97,26 @@ fn view(endpoint: &Endpoint, method: &Method, found: &Found) -> ProbeView {
             ..view
         },
         Err(Fault { failure, text }) => {
-            let advice = vec![text.clone(), failure_advice(*failure).to_owned()];
+            let is_timed = sight.has_time(OutcomeKind::Failed(*failure));
+            let failure = sight.failure(*failure);
+            let advice = vec![text.clone(), failure_advice(failure).to_owned()];
+            let view = if is_timed { view } else { untimed(view) };
             ProbeView {
                 error: Some(failure.name().to_owned()),
                 advice,
                 ..view
             }
         }
+    }
+}
+
+/// Without what would tell an address that was never tried from one that took no connection.
+fn untimed(view: ProbeView) -> ProbeView {
+    ProbeView {
+        addresses: None,
+        dns_ms: None,
+        total_ms: 0.0,
+        ..view
     }
 }
 

@@ -125,7 +125,7 @@ impl Resources {
     }
 
     /// The secrets of the file and where each is read from; no value.
-    pub(super) fn secrets_of_file(&self) -> &BTreeMap<Arc<str>, SecretOrigin> {
+    pub(crate) fn secrets_of_file(&self) -> &BTreeMap<Arc<str>, SecretOrigin> {
         &self.secrets
     }
 
@@ -167,6 +167,22 @@ impl Resources {
         }
         changed.keep_mentioned(&changes.iter().map(Change::key).collect());
         changed.merge()
+    }
+
+    /// The secrets that resources mention after `changes`.
+    pub(super) fn mentioned_after<'b>(&'b self, changes: &'b [Change]) -> BTreeSet<&'b str> {
+        let changed: BTreeSet<_> = changes.iter().map(Change::key).collect();
+        // A listed body is masked, and a text with more than a reference may be; so those of the API are taken whole.
+        let of_file = self.listed.iter();
+        let of_file = of_file.filter(|listed| listed.origin.owner == Owner::File);
+        let stay = self.api.iter().filter(|(key, _)| !changed.contains(*key));
+        let new = changes.iter().filter_map(|change| change.body.as_ref());
+        of_file
+            .map(|listed| &listed.body)
+            .chain(stay.map(|(_, made)| &made.body))
+            .chain(new)
+            .flat_map(secrets_in)
+            .collect()
     }
 
     /// Takes over what the store holds: its versions and times.

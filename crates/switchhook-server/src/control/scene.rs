@@ -12,6 +12,7 @@ use switchhook_core::engine::{EndpointNow, LaneNow, Located};
 use switchhook_core::event::Event;
 use switchhook_core::id::Offset;
 use switchhook_core::plan::Plan;
+use switchhook_core::sight::Sight;
 use switchhook_core::time::UnixMs;
 use switchhook_store::batch::Pause;
 use switchhook_store::query::{History, Limit};
@@ -50,7 +51,8 @@ struct Read {
 const KEYS_MAX: usize = 10_000;
 
 impl Scene {
-    pub(super) async fn of(control: &Control, event: Arc<Event>) -> Answer<Self> {
+    /// With results as `sight` sees them.
+    pub(super) async fn of(control: &Control, event: Arc<Event>, sight: Sight) -> Answer<Self> {
         let gateway = &control.gateway;
         let plan = gateway.plan.load_full();
         let located = gateway.dispatch.locate(event.clone()).await?;
@@ -79,7 +81,7 @@ impl Scene {
             lanes,
             waited_for: BTreeMap::new(),
             read: control
-                .read(move |store| Read::of(store, offset, &of_lanes))
+                .read(move |store| Read::of(store, offset, &of_lanes, sight))
                 .await?,
         };
         let behind = scene.read.behind.iter();
@@ -158,12 +160,19 @@ impl Read {
         store: &dyn Store,
         offset: Offset,
         lanes: &BTreeMap<Arc<str>, LaneNow>,
+        sight: Sight,
     ) -> Result<Self, Error> {
         let cursors = store.cursors()?.into_iter();
         let cursors = cursors
             .map(|cursor| ((cursor.subscription, cursor.partition), cursor.offset))
             .collect();
-        let (pauses, history) = (store.pauses()?, store.history(offset)?);
+        let (pauses, mut history) = (store.pauses()?, store.history(offset)?);
+        for attempt in &mut history.attempts {
+            *attempt = sight.attempt(attempt);
+        }
+        for dead in &mut history.dead {
+            *dead = sight.dead(dead);
+        }
         let mut behind = BTreeMap::new();
         for row in &history.waiting {
             let name = &row.key.subscription;

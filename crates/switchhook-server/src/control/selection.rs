@@ -3,6 +3,7 @@
 use http::Uri;
 use switchhook_core::delivery::{DeadReason, DeliveryKey};
 use switchhook_core::id::{EventId, Offset};
+use switchhook_core::sight::Sight;
 use switchhook_core::time::UnixMs;
 use switchhook_store::query::{DeadFilter, DeadPosition};
 use switchhook_store::{Error, Store};
@@ -54,11 +55,18 @@ impl Selection {
             kind: filter.kind,
             status: filter.status,
             reason: faults.word("reason", filter.reason, &reasons, DeadReason::from_name),
+            sight: Sight::Outside,
             offset: None,
             since: faults.time("since", filter.since),
             until: faults.time("until", filter.until),
         };
         Self { filter, event }
+    }
+
+    /// A reason means what it means to whoever looks.
+    pub(super) const fn seen_by(mut self, sight: Sight) -> Self {
+        self.filter.sight = sight;
+        self
     }
 
     /// Only what was given up before `now` ends, so that nothing joins while the selection is worked on.

@@ -8,7 +8,7 @@
 use switchhook_core::breaker;
 use switchhook_core::delivery::{Attempt, Dead, Gap, OutcomeKind, Verdict, WaitReason, Waiting};
 use switchhook_core::engine::{EndpointNow, Located};
-use switchhook_core::event::Event;
+use switchhook_core::event::{Event, OWN_SOURCE};
 use switchhook_core::id::Offset;
 use switchhook_core::subscription::{Mismatch, Selection, Subscription};
 use switchhook_core::time::UnixMs;
@@ -354,6 +354,12 @@ pub(super) fn mismatch_text(
     mismatch: &Mismatch,
 ) -> String {
     match mismatch {
+        Mismatch::Source if event.source.as_ref() == OWN_SOURCE => {
+            let known = listed(subscription.sources.iter());
+            format!(
+                "an event of the gateway's own goes only to those that name `{OWN_SOURCE}`: its sources are {known}"
+            )
+        }
         Mismatch::Source => {
             let known = listed(subscription.sources.iter());
             format!("source `{}` is none of its sources: {known}", event.source)

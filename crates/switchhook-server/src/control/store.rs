@@ -1,5 +1,6 @@
 //! `/v1/store`: how full it is, and a copy of it while it runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,19 +14,28 @@ use switchhook_wire::problem::Kind;
 
 use super::answer::{Answer, Refusal, json};
 use super::request::{Faults, Params, needed_json};
+use super::sight::Seen;
 use super::{Control, ENGINE};
 
-pub(super) async fn status(State(control): State<Arc<Control>>, uri: Uri) -> Answer {
+pub(super) async fn status(
+    State(control): State<Arc<Control>>,
+    Seen(sight): Seen,
+    uri: Uri,
+) -> Answer {
     Params::of(&uri).finish()?;
     let counts = control.read(|store| store.counts()).await?;
     let config = &control.gateway.config;
-    let dead = counts
-        .dead
-        .iter()
+    let mut seen: BTreeMap<_, u64> = BTreeMap::new();
+    for ((endpoint, reason), count) in &counts.dead {
+        let known = seen.entry((endpoint, sight.reason(*reason))).or_default();
+        *known = known.saturating_add(*count);
+    }
+    let dead = seen
+        .into_iter()
         .map(|((endpoint, reason), count)| DeadCount {
             endpoint: endpoint.to_string(),
             reason: reason.name().to_owned(),
-            count: *count,
+            count,
         });
     json(StoreStatus {
         engine: ENGINE.to_owned(),

@@ -15,17 +15,19 @@ use switchhook_wire::api::{AttemptView, BodyForm, DeliveryView, EventView, Timel
 use super::answer::{Answer, json};
 use super::request::Params;
 use super::scene::Scene;
+use super::sight::Seen;
 use super::standing::{Trace, standing};
 use super::{Control, events};
 
 pub(super) async fn show(
     State(control): State<Arc<Control>>,
     Path(id): Path<String>,
+    Seen(sight): Seen,
     uri: Uri,
 ) -> Answer {
     Params::of(&uri).finish()?;
     let event = events::find(&control, &id).await?;
-    let scene = Scene::of(&control, event).await?;
+    let scene = Scene::of(&control, event, sight).await?;
     let traces = scene.traces();
     let deliveries = traces
         .iter()

@@ -26,6 +26,7 @@ use crate::control::Control;
 use crate::control::answer::{Answer, json};
 use crate::control::paging::READ_BYTES_MAX;
 use crate::control::request::Params;
+use crate::control::sight::Seen;
 
 /// Most attempts that a list counts: 200 pages of 25, and a few MiB while it is made.
 const FOUND_MAX: usize = 5_000;
@@ -37,6 +38,7 @@ const READ_ITEMS: usize = 1_000;
 pub(super) async fn list(
     State(control): State<Arc<Control>>,
     Path(id): Path<String>,
+    Seen(sight): Seen,
     uri: Uri,
 ) -> Answer {
     let found = find(
@@ -61,7 +63,7 @@ pub(super) async fn list(
     let entries = page
         .entities
         .iter()
-        .map(|(attempt, event)| entry(&plan, attempt, *event, url_of(&found)));
+        .map(|(attempt, event)| entry(&plan, &sight.attempt(attempt), *event, url_of(&found)));
     let entries = entries.collect();
     json(page.with(entries))
 }
@@ -136,11 +138,13 @@ fn entry(plan: &Plan, attempt: &Attempt, event: EventId, url: &str) -> Entry {
     }
 }
 
-/// What the guard refused looks like a connection that failed: see `dialect`.
+/// The code of a failure. What the guard refused has one of its own for operators alone; others never see it (see
+/// [`switchhook_core::sight`]).
 const fn code(failure: Failure) -> &'static str {
     match failure {
         Failure::Timeout => "timeout",
-        Failure::Dns | Failure::Connect | Failure::Blocked => "connect",
+        Failure::Dns | Failure::Connect => "connect",
+        Failure::Blocked => "blocked",
         Failure::Tls => "tls",
         Failure::Reset => "reset",
         Failure::Protocol => "protocol",
@@ -161,6 +165,7 @@ const fn result(verdict: Verdict) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use switchhook_core::sight::Sight;
 
     #[test]
     fn a_status_or_a_class_of_them_is_read() {
@@ -172,8 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guard_refused_is_not_told_from_a_connection_that_failed() {
-        assert_eq!(code(Failure::Blocked), code(Failure::Connect));
-        assert_eq!(code(Failure::Blocked), code(Failure::Dns));
+    fn from_outside_what_the_guard_refused_is_not_told_from_a_connection_that_failed() {
+        let seen = code(Sight::Outside.failure(Failure::Blocked));
+        assert_eq!(seen, code(Failure::Connect));
+        assert_eq!(seen, code(Failure::Dns));
     }
 }

@@ -17,8 +17,8 @@
 //! | `GET`, `POST /api/v2/integrations/{id}/eventbindings`, `GET …/logs` | dialect D |
 //! | `GET`, `PUT /api/v2/integrations/{id}/webhook` | dialect E |
 //!
-//! Those who may set a URL through a dialect are not always operators of the gateway: what the address guard refused looks
-//! like any connection that failed (SEC-13).
+//! Those who may set a URL through a dialect are not always operators of the gateway: to them, what the address guard
+//! refused looks like any connection that failed (SEC-13, [`switchhook_core::sight`]).
 
 pub(crate) mod answer;
 mod change;

@@ -3,12 +3,13 @@
 //! The bodies are built from what is in force, under the lock of all changes. A webhook that is made here has one name for
 //! its subscription, endpoint and policy. What others use too, or what is not the API's, is not changed: the webhook gets a
 //! policy or endpoint of its own that begins as a copy. An endpoint of the configuration file is not copied, since only the
-//! file may say what leaves it. Secrets that a request writes out go into the store as such, and the bodies name them.
+//! file may say what leaves it. Secrets that a request writes out go into the store as such, and the bodies name them. A
+//! secret that is there already and is not the webhook's own is never overwritten.
 
 use serde_json::{Map, Value};
 use switchhook_core::subscription;
 use switchhook_wire::api::{Owner, ResourceView};
-use switchhook_wire::config::{Kind, STANDARD, standard};
+use switchhook_wire::config::{Kind, STANDARD, secrets_in, standard};
 use switchhook_wire::dialect::error::{self, Code, Fault};
 use switchhook_wire::dialect::{
     Applied, Bodies, Dialect, Own, SecretChange, own_secrets, resource_name,
@@ -45,7 +46,7 @@ impl Task<'_> {
             changes.push(put(Kind::Policy, name, bodies.policy));
         }
         changes.push(put(Kind::Subscription, name, bodies.subscription));
-        self.proposal(changes, &applied.secrets)
+        self.proposal(resources, changes, &applied.secrets, &[])
     }
 
     /// The webhook `found` as the request wants it.
@@ -84,7 +85,8 @@ impl Task<'_> {
         if bodies.subscription != before.subscription {
             changes.push(put(Kind::Subscription, name, bodies.subscription));
         }
-        self.proposal(changes, &applied.secrets)
+        let own = own_secrets(name, found.id, &Value::Object(before.endpoint));
+        self.proposal(resources, changes, &applied.secrets, &own)
     }
 
     pub(super) fn gone(&self, resources: &Resources, found: &Found) -> Answer<Proposal> {
@@ -109,10 +111,18 @@ impl Task<'_> {
             name: name.clone(),
             body: None,
         };
-        self.proposal(changes.into_iter().map(delete).collect(), &secrets)
+        let changes = changes.into_iter().map(delete).collect();
+        self.proposal(resources, changes, &secrets, &[])
     }
 
-    fn proposal(&self, changes: Vec<Change>, secrets: &[SecretChange]) -> Answer<Proposal> {
+    /// `own` are the secrets that are the webhook's already.
+    fn proposal(
+        &self,
+        resources: &Resources,
+        changes: Vec<Change>,
+        secrets: &[SecretChange],
+        own: &[String],
+    ) -> Answer<Proposal> {
         let gateway = &self.control.gateway;
         let now = gateway.clock.now();
         let mut documents = Vec::new();
@@ -122,6 +132,8 @@ impl Task<'_> {
                 continue;
             };
             let before = gateway.secrets.kept(name);
+            // Also where the value is the same: the answer must not tell it.
+            may_set(resources, name, before.is_some(), own)?;
             if before.is_some_and(|kept| kept.current().expose() == value.expose()) {
                 continue;
             }
@@ -206,6 +218,25 @@ pub(super) fn not_of_the_file(part: &ResourceView) -> Answer<()> {
         }
         Owner::Api | Owner::BuiltIn => Ok(()),
     }
+}
+
+/// Whether a webhook may set the secret `name`: one that is there must be its own, and verify nothing that comes in. To
+/// write resources is not to set the secrets of others, for which there is a scope.
+fn may_set(resources: &Resources, name: &str, is_there: bool, own: &[String]) -> Answer<()> {
+    let what = format!("secret `{name}`");
+    if resources.secrets_of_file().contains_key(name) {
+        return Err(owned_by_file(&what, None));
+    }
+    let mut sources = resources.of_kind(Kind::Source);
+    let verifies = sources.any(|source| secrets_in(&source.body).contains(name));
+    if !verifies && (!is_there || own.iter().any(|own| own == name)) {
+        return Ok(());
+    }
+    let detail = format!("{what} exists already and is not this webhook's own");
+    let hint = "set or delete it with `/v1/secrets`, for which the scope `secrets` is needed";
+    Err(problem::Body::new(Refused::Conflict, detail)
+        .with_hint(hint)
+        .into())
 }
 
 /// Whether the API owns it and one subscription alone uses it.

@@ -3,6 +3,7 @@
 mod access;
 mod changes;
 mod matrix;
+mod secrets;
 mod shapes;
 
 use axum::Router;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use serde_json::json;
 use subtle::ConstantTimeEq;
 use switchhook_core::access::{Minute, Scope};
 use switchhook_core::time::UnixMs;
@@ -19,6 +20,7 @@ use tokio::sync::MutexGuard;
 
 use super::mint::{self, Hash};
 use super::{Caller, CallerKind, RateView, last_use, scopes_of};
+use crate::control::audit::Actor;
 use crate::gateway::write;
 
 /// Most API tokens: more than people and programs that one gateway serves; all of them are in one list in memory.
@@ -191,8 +193,12 @@ impl Registry {
         let id = mint::hex(&minted.hash);
         let document = super::document((Room::Token, &id), &kept, now, None)
             .map_err(|refusal| Error::Fatal(refusal.body().detail.clone()))?;
+        // Nobody asked for it: the gateway itself is who did it.
+        let detail = json!({ "name": kept.name, "scopes": kept.scopes });
+        let actor = Actor("switchhook".into());
         let batch = Batch {
             documents: vec![document],
+            audit: vec![actor.entry(now, "token.create", ("token", &kept.id), &detail)],
             ..Batch::default()
         };
         write(store, batch).await?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use switchhook_core::id::Offset;
+use switchhook_core::sight::Sight;
 use switchhook_core::time::UnixMs;
 use switchhook_store::batch;
 use switchhook_wire::api::time::rfc3339;
@@ -26,6 +27,8 @@ pub(crate) struct Draft {
     pub(crate) until: Offset,
     /// Only what lies in these; everything between `from` and `until` when absent.
     pub(crate) ranges: Option<Ranges>,
+    /// What a reason means to whoever makes it.
+    pub(crate) sight: Sight,
 }
 
 /// A job and what its runner needs besides.
@@ -33,6 +36,8 @@ pub(crate) struct Draft {
 pub(super) struct Kept {
     pub(super) job: Job,
     pub(super) ranges: Option<Ranges>,
+    /// What a reason means to whoever made it.
+    pub(super) sight: Sight,
     /// Whether `job.total` is known.
     pub(super) counted: bool,
 }
@@ -64,6 +69,7 @@ impl Draft {
         Kept {
             job,
             ranges: self.ranges,
+            sight: self.sight,
             counted: false,
         }
     }
@@ -75,6 +81,9 @@ impl Kept {
         let mut body = serde_json::to_value(&self.job).unwrap_or_default();
         if let Some(members) = body.as_object_mut() {
             members.insert("counted".to_owned(), self.counted.into());
+            if self.sight == Sight::Outside {
+                members.insert("fromOutside".to_owned(), true.into());
+            }
             if let Some(ranges) = &self.ranges {
                 let ranges = ranges
                     .iter()
@@ -94,6 +103,7 @@ impl Kept {
     pub(super) fn read(row: &batch::Job) -> Option<Self> {
         let body: Value = serde_json::from_str(&row.body).ok()?;
         let counted = body.get("counted").and_then(Value::as_bool);
+        let from_outside = body.get("fromOutside").and_then(Value::as_bool);
         let ranges = match body.get("ranges").and_then(Value::as_array) {
             Some(ranges) => Some(ranges.iter().map(range).collect::<Option<Ranges>>()?),
             None => None,
@@ -101,6 +111,11 @@ impl Kept {
         Some(Self {
             job: serde_json::from_value(body).ok()?,
             ranges,
+            sight: if from_outside.unwrap_or(false) {
+                Sight::Outside
+            } else {
+                Sight::Whole
+            },
             counted: counted.unwrap_or(false),
         })
     }
@@ -129,6 +144,7 @@ mod tests {
             from: Offset(3),
             until: Offset(9),
             ranges: Some([(2, (Offset(3), Offset(5))), (4, (Offset(4), Offset(9)))].into()),
+            sight: Sight::Outside,
         };
         let mut kept = draft.into_kept("first", UnixMs(1_000));
         kept.counted = true;

@@ -11,6 +11,7 @@ use switchhook_core::delivery::{DeadReason, Place, Verdict};
 use switchhook_core::event::Event;
 use switchhook_core::id::{EventId, Offset};
 use switchhook_core::plan::Plan;
+use switchhook_core::sight::Sight;
 use switchhook_core::subscription;
 use switchhook_core::time::UnixMs;
 use switchhook_store::query::{DeadFilter, EventFilter, History};
@@ -32,6 +33,8 @@ pub(super) struct Selection {
     /// The subscription that gets them.
     pub(super) to: Arc<str>,
     ranges: Option<Ranges>,
+    /// What the reason means.
+    sight: Sight,
     /// When it was frozen.
     frozen_at: UnixMs,
 }
@@ -113,6 +116,7 @@ impl Selection {
             of: of.into(),
             to: job.to.as_str().into(),
             ranges: kept.ranges.clone(),
+            sight: kept.sight,
             frozen_at: time::parse(&job.created_at).map_err(|error| error.to_string())?,
         })
     }
@@ -123,6 +127,7 @@ impl Selection {
             subscription: Some(self.of.to_string()),
             kind: self.filter.kind.clone(),
             reason: self.reason,
+            sight: self.sight,
             until: Some(self.frozen_at.plus_ms(1)),
             ..DeadFilter::default()
         }

@@ -8,6 +8,7 @@ use switchhook_core::delivery::{
     Waiting,
 };
 use switchhook_core::id::EventId;
+use switchhook_core::sight::Sight;
 use switchhook_core::time::UnixMs;
 use switchhook_store::batch::NewEvent;
 use switchhook_store::memory::Memory;
@@ -177,6 +178,7 @@ fn draft(select: JobSelection, to: &str) -> Draft {
         to: to.into(),
         rate_per_second: 10,
         ranges: None,
+        sight: Sight::Whole,
     }
 }
 

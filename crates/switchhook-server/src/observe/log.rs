@@ -175,6 +175,14 @@ pub(crate) fn config_is_pinned(pin: &ConfigPin) {
     );
 }
 
+/// Resources of an older version held secrets in clear.
+pub(crate) fn resources_sealed(resources: usize) {
+    tracing::info!(
+        resources,
+        "secrets that were written out in resources are sealed now"
+    );
+}
+
 /// A secret has another value.
 pub(crate) fn secret_changed(secret: &str) {
     tracing::info!(secret, "secret changed");

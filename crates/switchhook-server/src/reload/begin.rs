@@ -11,7 +11,7 @@ use switchhook_store::{Batch, Store};
 use switchhook_wire::api::{ConfigCause, ConfigPin, ConfigVersion};
 use switchhook_wire::config::{Config, changes};
 
-use super::{ConfigFile, Refused, entry, hash, versions};
+use super::{ConfigFile, Refused, entry, hash, unpinned, versions};
 use crate::control::{Resources, concerned};
 use crate::gateway::{StartError, in_background};
 use crate::secrets::vault::Vault;
@@ -92,7 +92,7 @@ impl Beginning {
             versions::pinned(store, now)?,
         );
         let file_hash = hash(&given.text);
-        let pin_is_stale = pin.as_ref().is_some_and(|pin| pin.file_hash != file_hash);
+        let stale = pin.clone().filter(|pin| pin.file_hash != file_hash);
         let mut in_force = InForce {
             version: kept.last().cloned(),
             pin: pin.filter(|pin| pin.file_hash == file_hash),
@@ -117,13 +117,10 @@ impl Beginning {
             .is_some_and(|version| version.hash == file_hash)
         {
             // The file says by itself now what was pinned: nothing is pinned any more.
-            let stale = pin_is_stale.then(|| Batch {
-                documents: vec![versions::pin(None, now)],
-                ..Batch::default()
-            });
+            let actor = Arc::from("start");
             return Ok(Self {
                 in_force,
-                batch: stale,
+                batch: stale.map(|pin| unpinned(&pin, &actor, now)),
                 ..Self::without_file(config)
             });
         }

@@ -52,7 +52,7 @@ pub const HUGE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Names that a receiver cannot have, since the lab answers there itself.
-const OWN_PATHS: &[&str] = &["hook", "webhook", "metrics", "records"];
+pub const OWN_PATHS: &[&str] = &["hook", "webhook", "metrics", "records"];
 
 /// A receiver to serve.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use switchhook_core::delivery::{
     Attempt, Dead, DeadReason, Failure, OutcomeKind, Records, Waiting,
 };
 use switchhook_core::id::Offset;
+use switchhook_core::sight::Sight;
 use switchhook_core::time::UnixMs;
 
 use super::Fixture;
@@ -56,7 +57,7 @@ fn five_letters(fixture: &mut Fixture) {
             ..dead("a", 3, 30)
         },
         Dead {
-            reason: refused,
+            reason: DeadReason::Blocked,
             outcome: None,
             endpoint: "erp".into(),
             ..dead("a", 4, 20)
@@ -74,6 +75,7 @@ fn by(set: impl FnOnce(&mut DeadFilter)) -> DeadFilter {
 pub(super) fn each_filter_finds_what_it_names(fixture: &mut Fixture) {
     five_letters(fixture);
     let (erp, odd) = (|| Some("erp".into()), || Some("odd".into()));
+    let (refused, blocked) = (|| Some(DeadReason::Refused), || Some(DeadReason::Blocked));
     let cases = [
         (by(|_| {}), "a2 a1 a4 b1 a3"),
         (by(|f| f.endpoint = erp()), "a1 a4"),
@@ -82,7 +84,16 @@ pub(super) fn each_filter_finds_what_it_names(fixture: &mut Fixture) {
         (by(|f| f.kind = odd()), "a1 b1 a3"),
         (by(|f| f.kind = Some("none".into())), ""),
         (by(|f| f.status = Some(400)), "a2"),
-        (by(|f| f.reason = Some(DeadReason::Refused)), "a2 a4"),
+        (by(|f| f.reason = refused()), "a2"),
+        (by(|f| f.reason = blocked()), "a4"),
+        (
+            by(|f| (f.reason, f.sight) = (refused(), Sight::Outside)),
+            "a2 a4",
+        ),
+        (
+            by(|f| (f.reason, f.sight) = (blocked(), Sight::Outside)),
+            "",
+        ),
         (by(|f| f.offset = Some(Offset(1))), "a1 b1"),
         (by(|f| f.since = Some(UnixMs(20))), "a1 a4 b1 a3"),
         (by(|f| f.until = Some(UnixMs(20))), "a2"),

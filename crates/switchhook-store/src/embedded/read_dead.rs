@@ -86,10 +86,18 @@ pub(super) fn conditions(
     conditions.add_some("endpoint =", filter.endpoint.clone());
     conditions.add_some("subscription =", filter.subscription.clone());
     conditions.add_some("seq =", filter.offset.map(|offset| int(offset.0)));
-    conditions.add_some(
-        "reason =",
-        filter.reason.map(|reason| i64::from(reason.code())),
-    );
+    if let Some(wanted) = filter.reason {
+        let all = DeadReason::ALL.iter().copied();
+        let seen_as_it = all.filter(|reason| filter.sight.reason(*reason) == wanted);
+        let codes: Vec<String> = seen_as_it.map(|reason| reason.code().to_string()).collect();
+        if codes.is_empty() {
+            return Ok(None);
+        }
+        let codes = codes.join(", ");
+        conditions
+            .sql
+            .push_str(&format!(" AND reason IN ({codes})"));
+    }
     conditions.add_some("outcome =", filter.status.map(i64::from));
     if let Some(kind) = &filter.kind {
         let Some(id) = id_of(conn, kind)? else {

@@ -4,6 +4,7 @@
 //! It stays in the body of the resource; the checked value has no use for it.
 
 use super::codes;
+use super::masking::{is_credential_property, refuse_mask};
 use super::node::Value;
 use super::read::{Item, Report, Table, shown};
 
@@ -57,9 +58,21 @@ fn properties(item: &Item<'_>, report: &mut Report) -> Option<()> {
         };
         let value = text(&item, report);
         let value = value.and_then(|value| fits(&item, value, VALUE_CHARS_MAX, report));
+        // What is shown as the mask must not become it. What else is called `***` is a text like any other.
+        let value = value.filter(|()| {
+            let is_hidden = is_credential_property(&field.key);
+            !(is_hidden && text_of(&item).is_some_and(|text| refuse_mask(text, &item, report)))
+        });
         good = good.and(key).and(value);
     }
     good
+}
+
+fn text_of<'n>(item: &Item<'n>) -> Option<&'n str> {
+    if let Value::Text(text) = &item.node.value {
+        return Some(&text.text);
+    }
+    None
 }
 
 /// A string that may be empty.

@@ -2,7 +2,8 @@
 //!
 //! Judged by where a value stands (`secrets`, a header or key that is named like a credential) and by what
 //! it looks like (user information in a URL). A reference to a secret or to a variable is no secret;
-//! a reference with a default is, since the default may be one.
+//! a reference with a default is, since the default may be one. What a subscription says about itself is judged by the
+//! names of its properties alone.
 
 use std::ops::Range;
 
@@ -91,9 +92,38 @@ fn is_hidden(parent: &str, name: &str, text: &str) -> bool {
     !is_reference && (is_credential_at(parent, name) || is_credential_text(text) || has_userinfo)
 }
 
-/// `json` with what must not be shown replaced.
+/// Whether a property of a subscription is named like a credential. `value` says nothing here.
+pub(crate) fn is_credential_property(key: &str) -> bool {
+    key != "value" && is_credential_name(key)
+}
+
+/// The body of a resource with what must not be shown replaced.
+///
+/// What a subscription says about itself is free text, and what it looks like means nothing: title and description are
+/// always shown, properties unless they are named like a credential.
 pub(crate) fn masked(json: &Json) -> Json {
-    mask_under("", "", json)
+    let Json::Object(fields) = json else {
+        return mask_under("", "", json);
+    };
+    let shown = fields.iter().map(|(key, value)| {
+        let shown = match (&**key, value) {
+            ("title" | "description", Json::String(_)) => value.clone(),
+            ("properties", Json::Object(properties)) => properties.iter().map(property).collect(),
+            _ => mask_under("", key, value),
+        };
+        (key.clone(), shown)
+    });
+    Json::Object(shown.collect())
+}
+
+fn property((key, value): (&String, &Json)) -> (String, Json) {
+    let is_shown = value.is_string() && !is_credential_property(key);
+    let shown = if is_shown {
+        value.clone()
+    } else {
+        mask_under("properties", key, value)
+    };
+    (key.clone(), shown)
 }
 
 fn mask_under(parent: &str, name: &str, json: &Json) -> Json {
@@ -203,6 +233,25 @@ mod tests {
             "dedup": {"id": "/id"},
         });
         assert_eq!(masked(&body), body);
+    }
+
+    #[test]
+    fn what_a_subscription_says_about_itself_is_shown_but_for_properties_called_like_a_credential()
+    {
+        let body = json!({
+            "title": "Basic plan events",
+            "description": "see https://me@example.com/, Bearer of news",
+            "properties": {
+                "value": "4", "plan": "Basic plan", "link": "https://me@example.com/",
+                "api-key": "s3cr3t", "access_token": "s3cr3t", "secret.ref": "{{secret:a}}",
+            },
+            "headers": {"title": "Basic s3cr3t", "properties": "Bearer s3cr3t"},
+        });
+        let mut shown = body.clone();
+        shown["properties"]["api-key"] = MASK.into();
+        shown["properties"]["access_token"] = MASK.into();
+        shown["headers"] = json!({"title": MASK, "properties": MASK});
+        assert_eq!(masked(&body), shown);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub use kind::{ApiResource, Kind, Listed, Merged, Origin};
 pub use listener::TlsFiles;
 pub use losses::{Loss, LossKind, losses};
 pub(crate) use masking::{MASK, masked};
-pub(crate) use masking::{is_credential_name, is_credential_text};
+pub(crate) use masking::{is_credential_name, is_credential_property, is_credential_text};
 pub use name::{is_name, secrets_in};
 pub use policy::{STANDARD, standard};
 pub use problem::{Place, Problem, Snippet, render, render_all};

@@ -20,6 +20,7 @@ use super::view::{filters_of, security_of, types_of};
 use super::{
     CONTENT_TYPE, EventFilter, Fault, FieldMapping, Given, MASK, Retry, SecretChange, SecurityKind,
 };
+use crate::config::is_credential_property;
 
 /// What a request asks for; `None` leaves what is there.
 #[derive(Debug, Clone, Default)]
@@ -191,6 +192,7 @@ impl Edit {
             take(body, events);
         }
         if let Some(properties) = &self.properties {
+            let properties = behind_the_mask(properties, body.get("properties"));
             let properties = (!properties.is_empty()).then(|| json!(properties));
             set(body, "properties", properties, None);
         }
@@ -278,6 +280,21 @@ fn set(body: &mut Map<String, Json>, key: &str, value: Option<Json>, default: Op
             body.remove(key);
         }
     }
+}
+
+/// `wanted`, with what stands `before` for each property that is sent back as it is shown. One with nothing behind its
+/// mask is left, and refused with the resource.
+fn behind_the_mask(
+    wanted: &BTreeMap<String, String>,
+    before: Option<&Json>,
+) -> BTreeMap<String, String> {
+    let kept = |key: &str| before?.get(key)?.as_str().map(str::to_owned);
+    let whole = wanted.iter().map(|(key, value)| {
+        let kept = (value == MASK && is_credential_property(key)).then(|| kept(key));
+        let value = kept.flatten().unwrap_or_else(|| value.clone());
+        (key.clone(), value)
+    });
+    whole.collect()
 }
 
 /// Whether `text` refers to the secret `name`.

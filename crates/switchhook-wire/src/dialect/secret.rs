@@ -101,17 +101,21 @@ pub(super) fn secret_name(webhook: &str, id: Uuid, what: Use<'_>) -> String {
     format!("{start}-{id}-{rest}")
 }
 
-/// The secrets of the webhook `webhook` that the body of its endpoint names and that a dialect made.
+/// The secrets of the webhook `webhook` that the body of its endpoint names where a dialect puts them. A name that is
+/// mentioned anywhere else is not its own for that.
 #[must_use]
 pub fn own_secrets(webhook: &str, id: Uuid, endpoint: &Json) -> Vec<String> {
     let headers = endpoint.get("headers").and_then(Json::as_object);
-    let headers = headers.into_iter().flat_map(|headers| headers.keys());
-    let uses = headers
-        .map(|header| Use::Header(header))
-        .chain([Use::Signature, Use::Credential]);
-    let named = secrets_in(endpoint);
-    uses.map(|what| secret_name(webhook, id, what))
-        .filter(|name| named.contains(name.as_str()))
+    let headers = headers.into_iter().flatten();
+    let headers = headers.map(|(header, value)| (Use::Header(header), value));
+    let sign = endpoint.get("sign").map(|sign| (Use::Signature, sign));
+    let auth = endpoint.get("auth").map(|auth| (Use::Credential, auth));
+    headers
+        .chain(sign)
+        .chain(auth)
+        .map(|(what, place)| (secret_name(webhook, id, what), secrets_in(place)))
+        .filter(|(name, named)| named.contains(name.as_str()))
+        .map(|(name, _)| name)
         .collect()
 }
 

@@ -609,3 +609,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_property_that_is_sent_back_as_its_mask_stays_what_it_is() {
+    let mut kept = Kept::new();
+    let mut body = b();
+    body["customProperties"] = json!({"api-key": "k3y", "plan": "***", "made.by": "me"});
+    kept.send(Dialect::Lifecycle, &body, How::Create);
+    body["customProperties"] =
+        json!({"api-key": "***", "plan": "***", "made.by": "***", "token": "***"});
+    kept.send(Dialect::Lifecycle, &body, How::Replace);
+    // What was not there before is left to the check of the resource, which refuses it.
+    assert_eq!(
+        kept.bodies.subscription["properties"],
+        json!({"api-key": "k3y", "plan": "***", "made.by": "***", "token": "***"})
+    );
+    body["customProperties"] = json!({"api-key": "other"});
+    kept.send(Dialect::Lifecycle, &body, How::Replace);
+    assert_eq!(
+        kept.bodies.subscription["properties"],
+        json!({"api-key": "other"})
+    );
+}

@@ -48,6 +48,8 @@ pub(crate) struct Args {
 struct Tally {
     done: u64,
     failed: u64,
+    /// Webhooks that were to be made and were so already.
+    unchanged: u64,
     /// Of the first that failed.
     code: Option<Code>,
     left: u64,
@@ -71,11 +73,14 @@ pub(super) async fn run(args: Args, client: &Client, output: Output) -> Outcome 
     if tally.left == 0 {
         let state_dir = plan::state_dir(args.state_dir);
         for elsewhere in &plan.elsewhere {
-            let (done, failed, code) = elsewhere.apply(&state_dir, output).await?;
-            tally.done += done;
-            tally.failed += failed;
-            tally.code = tally.code.or(code);
+            let ended = elsewhere.apply(&state_dir, output).await?;
+            tally.done += ended.done;
+            tally.unchanged += ended.unchanged;
+            tally.failed += ended.failed;
+            tally.code = tally.code.or(ended.code);
         }
+    } else {
+        tally.left = tally.left.saturating_add(webhooks as u64);
     }
     tell(&plan, &tally, output)?;
     match (tally.code, tally.done) {
@@ -229,7 +234,8 @@ fn complain(step: &Step, failure: &Failure, output: Output) -> Outcome {
 }
 
 fn tell(plan: &Plan, tally: &Tally, output: Output) -> Outcome {
-    let unchanged = plan.steps.iter().filter(|step| !step.is_to_do()).count();
+    let unchanged = plan.steps.iter().filter(|step| !step.is_to_do()).count() as u64;
+    let unchanged = unchanged + plan.webhooks_unchanged() + tally.unchanged;
     if output.is_json() {
         return output.json(&json!({
             "done": tally.done,

@@ -3,17 +3,19 @@
 //! They stand in the state directory of `switchhook genesys`. A change that may be in force although its answer was lost
 //! is tried again with the same idempotency key; one that was refused gets a new key.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use switchhook_core::time::rfc3339;
 use switchhook_genesys::change::journal::Open;
 use switchhook_genesys::change::{Changes, Operation, Wish};
 use switchhook_genesys::dialect::Dialect;
-use switchhook_wire::change::{DeadChange, Planned};
+use switchhook_wire::change::{DeadChange, Figures, Planned};
 
 use super::genesys::{Access, failure, figures_text, made_json, made_text, now};
 use crate::exit::{Code, Failure, Outcome};
-use crate::output::{Output, cut, table};
+use crate::output::{Output, counted, cut, table};
 
 /// What to do, and where.
 #[derive(Debug, Args)]
@@ -32,7 +34,13 @@ pub(crate) enum Command {
     /// Show counts, success rate and average latency of all changes
     Stats,
     /// Try what failed for good again, at the API that it was for
-    Retry(Which),
+    Retry {
+        #[command(flatten)]
+        which: Which,
+        /// Accepted for scripts; a retry does not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Forget changes
     Discard {
         #[command(flatten)]
@@ -81,13 +89,17 @@ pub(super) async fn run(args: ChangesArgs, output: Output) -> Outcome {
         mut access,
         command,
     } = args;
+    let dir = access.state_dir();
+    if !dir.exists() {
+        return nothing(command, dir, output);
+    }
     let mut changes = access.changes()?;
     match command {
         Command::List => show(&changes, output),
         Command::Stats => output.show(&changes.figures(), figures_text),
-        Command::Retry(which) => {
+        Command::Retry { which, yes: _ } => {
             let ids = which.ids(&changes, false)?;
-            retry(&mut changes, &ids, &mut access, output).await
+            retry(&mut changes, ids, which.all, &mut access, output).await
         }
         Command::Discard { which, yes } => {
             let ids = which.ids(&changes, true)?;
@@ -105,6 +117,29 @@ pub(super) async fn run(args: ChangesArgs, output: Output) -> Outcome {
             output.show(&json!({"discarded": ids}), |_| {
                 format!("{} changes discarded", ids.len())
             })
+        }
+    }
+}
+
+/// What there is to say where no state directory is. None is made.
+fn nothing(command: Command, dir: &Path, output: Output) -> Outcome {
+    let text = format!("there is no state directory {}", dir.display());
+    let figures = Figures::default();
+    match command {
+        Command::List if output.is_json() => {
+            output.say(&text);
+            output.json(&json!({"dead": [], "open": [], "stats": figures}))
+        }
+        Command::Stats if output.is_json() => {
+            output.say(&text);
+            output.json(&figures)
+        }
+        Command::List | Command::Stats => {
+            output.say(&format!("no changes: {text}"));
+            Ok(())
+        }
+        Command::Retry { .. } | Command::Discard { .. } => {
+            Err(Failure::new(Code::NotFound, text).hint("name it with --state-dir"))
         }
     }
 }
@@ -168,7 +203,8 @@ fn row(id: &str, at: &str, state: &str, planned: &Planned, reason: &str) -> [Str
 
 async fn retry(
     changes: &mut Changes,
-    ids: &[String],
+    ids: Vec<String>,
+    is_all: bool,
     access: &mut Access,
     output: Output,
 ) -> Outcome {
@@ -181,8 +217,9 @@ async fn retry(
         access.name(&base);
     }
     let client = access.client()?;
+    let ids = of_base(changes, ids, is_all, client.bases().api.as_str(), output)?;
     let (mut results, mut first) = (Vec::new(), None);
-    for id in ids {
+    for id in &ids {
         let wish = changes
             .dead()
             .iter()
@@ -221,6 +258,42 @@ async fn retry(
             format!("{failed} of {} changes failed again", ids.len()),
         )),
     }
+}
+
+/// Those of `ids` that are for the API at `base`. With `--all` the others are left for another run; what is named by its id
+/// must be for it.
+fn of_base(
+    changes: &Changes,
+    ids: Vec<String>,
+    is_all: bool,
+    base: &str,
+    output: Output,
+) -> Result<Vec<String>, Failure> {
+    let other_base = |id: &String| {
+        let dead = changes.dead().iter().find(|dead| dead.id == *id)?;
+        (dead.change.base != base).then(|| dead.change.base.clone())
+    };
+    let (mut here, mut others) = (Vec::new(), Vec::new());
+    for id in ids {
+        match other_base(&id) {
+            None => here.push(id),
+            Some(other) => others.push(format!("{id} is for {other}")),
+        }
+    }
+    let Some(first) = others.first() else {
+        return Ok(here);
+    };
+    if is_all && !here.is_empty() {
+        let left = counted(others.len() as u64, "change");
+        output.must_say(&format!(
+            "left out: {left} for other APIs than {base}; {first}, for example"
+        ));
+        return Ok(here);
+    }
+    Err(
+        Failure::usage(format!("{first}, not for {base}; nothing was sent"))
+            .hint("name the API of the change with --base, or none: it is known"),
+    )
 }
 
 /// The change of a dead letter, as it is shown.

@@ -125,6 +125,9 @@ fn event_head(event: &EventView) -> String {
     )
 }
 
+/// Most names in a line.
+const NAMES_MAX: usize = 10;
+
 fn timeline_text(timeline: &TimelineView) -> String {
     let mut text = event_head(&timeline.event);
     for delivery in &timeline.deliveries {
@@ -139,9 +142,19 @@ fn timeline_text(timeline: &TimelineView) -> String {
         .map(|delivery| delivery.subscription.as_str())
         .collect();
     if !others.is_empty() {
-        text.push_str(&format!("\nnot taken by {}\n", others.join(", ")));
+        text.push_str(&format!("\nnot taken by {}\n", first_of(&others)));
     }
     text
+}
+
+/// Names, the first of them where there are many: `switchhook explain` has all, and why.
+fn first_of(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().take(NAMES_MAX).copied().collect();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn delivery_text(delivery: &DeliveryView) -> String {
@@ -255,5 +268,13 @@ mod tests {
 
         not taken by other
         ");
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_shown_and_the_others_counted() {
+        let names: Vec<String> = (0..12).map(|n| n.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(first_of(&names), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
+        assert_eq!(first_of(&names[..2]), "0, 1");
     }
 }

@@ -1,5 +1,6 @@
 //! `switchhook sim endpoint`: receivers that answer as they are told, for trying things out and for tests.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,7 +8,7 @@ use std::str::FromStr;
 use clap::Subcommand;
 use serde_json::json;
 use switchhook_core::secret::Secret;
-use switchhook_sim::endpoint::{Behaviour, Lab, Receiver, RunningLab};
+use switchhook_sim::endpoint::{Behaviour, Lab, OWN_PATHS, Receiver, RunningLab};
 
 use crate::config;
 use crate::exit::{Code, Failure, Outcome};
@@ -80,13 +81,8 @@ pub(super) async fn run(command: Command, output: Output) -> Outcome {
         args.listen,
         args.secret_file.is_some() || args.secret_env.is_some(),
     );
-    let lab = lab(args)?.start(listen).await.map_err(|error| {
-        Failure::new(
-            Code::Unavailable,
-            format!("the receivers cannot be started on {listen}: {error}"),
-        )
-        .hint("name another address with --listen")
-    })?;
+    let started = lab(args)?.start(listen).await;
+    let lab = started.map_err(|error| unstarted(&error, listen))?;
     announce(&lab, &names, harness, output)?;
     signals.next().await;
     let records = signals.unless_again(lab.stop()).await?;
@@ -110,6 +106,20 @@ pub(super) async fn run(command: Command, output: Output) -> Outcome {
         });
         table(["RECEIVER", "REQUESTS", "DELIVERED", "REPEATS"], rows)
     })
+}
+
+/// Why there is no lab: a receiver's name, or the address.
+fn unstarted(error: &io::Error, listen: SocketAddr) -> Failure {
+    if error.kind() == io::ErrorKind::InvalidInput {
+        let reserved = OWN_PATHS.join(", ");
+        return Failure::usage(error.to_string())
+            .hint(format!("choose another name; reserved are: {reserved}"));
+    }
+    Failure::new(
+        Code::Unavailable,
+        format!("the receivers cannot be started on {listen}: {error}"),
+    )
+    .hint("name another address with --listen")
 }
 
 fn lab(args: Args) -> Result<Lab, Failure> {

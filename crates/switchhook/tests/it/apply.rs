@@ -375,8 +375,32 @@ event_types = ["v2.routing.queues.{{id}}.users"]
         "{words}"
     );
     assert!(words.contains("/settings/url"), "{words}");
+    let drift = gateway.cli(&["drift", "-f", &hooks]);
+    let words = &drift.ok().stdout;
+    assert!(
+        words.contains("differs         webhook/presence"),
+        "{words}"
+    );
+    assert!(words.ends_with("2 webhooks not as declared\n"), "{words}");
     apply(&gateway).ok();
     assert_eq!(plan(&gateway, &hooks).0, Some(0));
+    // Only a policy differs.
+    site.write(
+        "hooks.toml",
+        &text
+            .replace("\"1h\"", "\"3h\"")
+            .replace("/queues\"", "/q\""),
+    );
+    let (_, planned) = plan(&gateway, &hooks);
+    let summary = &planned["summary"];
+    assert_eq!(
+        (&summary["update"], &summary["unchanged"]),
+        (&json!(1), &json!(1))
+    );
+    let applied = apply(&gateway);
+    let words = &applied.ok().stdout;
+    assert!(words.starts_with("updated  Presence of agents"), "{words}");
+    assert!(words.contains("1 done, 0 failed, 1 unchanged"), "{words}");
     let wrong = text.replace("presence\"]", "presense\"]");
     site.write("hooks.toml", &wrong);
     let refused = gateway.cli(&["plan", "-f", &hooks]);

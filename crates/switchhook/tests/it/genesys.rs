@@ -511,6 +511,43 @@ fn what_the_gateway_refuses_is_kept_until_it_is_discarded() {
 }
 
 #[test]
+fn a_retry_is_for_the_api_of_its_change_and_a_state_directory_that_is_not_there_is_not_made() {
+    let desk = Desk::new("all");
+    let missing = desk.dir.path().join("none");
+    for command in ["list", "stats"] {
+        let ended = desk
+            .oauth
+            .run(&base(&desk.gateway), &missing, &["changes", command]);
+        assert!(
+            ended.ok().stderr.contains("no state directory"),
+            "{ended:?}"
+        );
+    }
+    assert!(!missing.exists());
+
+    assert_eq!(
+        desk.apply("a", "https://10.0.0.1/", "call:created").code,
+        Some(3)
+    );
+    let dead = desk.run(&["changes", "list"]).json()["dead"].clone();
+    let id = dead[0]["id"].as_str().unwrap();
+    let retry = ["changes", "retry", id, "--yes"];
+    let elsewhere = desk
+        .oauth
+        .run("http://127.0.0.1:9", desk.dir.path(), &retry);
+    assert_eq!(elsewhere.code, Some(2), "{elsewhere:?}");
+    assert_eq!(desk.run(&retry).code, Some(3));
+    let absent = desk.run(&["genesys", "webhooks", "get", "nosuch"]);
+    assert_eq!(absent.code, Some(4), "{absent:?}");
+    assert!(
+        absent
+            .stderr
+            .contains("there is no webhook with the name or id"),
+        "{absent:?}"
+    );
+}
+
+#[test]
 fn a_missing_scope_a_wrong_secret_and_no_gateway_are_told_apart() {
     let mut desk = Desk::new("all");
     let all = std::mem::replace(

@@ -17,6 +17,7 @@ use switchhook_core::event::Event;
 use switchhook_core::group::Group;
 use switchhook_core::id::Offset;
 use switchhook_core::plan::Plan;
+use switchhook_core::sight::Sight;
 use switchhook_core::subscription::{Selection, Subscription};
 use switchhook_store::query::Limit;
 use switchhook_wire::api::{JOB_RATE_MAX, Job, JobSelection, Seek, SeekAnswer, SeekMove, SeekTo};
@@ -250,6 +251,8 @@ fn draft(subscription: &Arc<str>, ranges: Ranges) -> Draft {
         from,
         until,
         ranges: Some(ranges),
+        // It names no reason.
+        sight: Sight::Whole,
     }
 }
 

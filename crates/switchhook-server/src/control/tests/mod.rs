@@ -11,6 +11,7 @@ mod operations;
 mod resources;
 mod roads;
 mod secrets;
+mod sight;
 mod versions;
 
 use std::sync::Arc;

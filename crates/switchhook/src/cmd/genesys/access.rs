@@ -1,6 +1,6 @@
 //! Which API is meant, who we are there, and where changes are kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use switchhook_core::time::rfc3339;
 use switchhook_genesys::change::Changes;
 use switchhook_genesys::client::{Answer, Ask, Client};
 use switchhook_genesys::refusal::Error;
-use switchhook_genesys::region::Bases;
+use switchhook_genesys::region::{self, Bases};
 use switchhook_genesys::surroundings::Machine;
 use switchhook_genesys::token::{Credentials, Style};
 use switchhook_genesys::transport::{Times, Trust};
@@ -109,13 +109,15 @@ impl Access {
             .map_err(|error| Failure::usage(error.to_string()))
     }
 
-    /// The state directory.
+    /// The state directory; it is made where it is not there.
     pub(crate) fn changes(&self) -> Result<Changes, Failure> {
-        let dir = self
-            .state_dir
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(STATE_DIR));
-        Changes::open(&dir, now()).map_err(|error| failure(&error))
+        Changes::open(self.state_dir(), now()).map_err(|error| failure(&error))
+    }
+
+    /// Where the state directory is, or would be.
+    pub(crate) fn state_dir(&self) -> &Path {
+        let named = self.state_dir.as_deref();
+        named.unwrap_or(Path::new(STATE_DIR))
     }
 
     fn bases(&self) -> Result<Bases, Failure> {
@@ -132,7 +134,15 @@ impl Access {
                 ));
             }
         };
-        bases.map_err(|error| Failure::usage(error.to_string()))
+        bases.map_err(|error| {
+            let failure = Failure::usage(error.to_string());
+            match error {
+                region::Error::Plain(_) => {
+                    failure.hint("if you mean it: --allow-plain-http sends it all the same")
+                }
+                region::Error::Region { .. } | region::Error::Base { .. } => failure,
+            }
+        })
     }
 
     /// The id of the OAuth client.

@@ -172,6 +172,7 @@ async fn set_policy(
     let found = webhook::get(&client, Dialect::Webhooks, name)
         .await
         .map_err(|error| failure(&error))?;
+    let title = Dialect::Webhooks.title(&found.body).map(str::to_owned);
     let wish = Wish {
         operation: Operation::SetPolicy,
         dialect: Dialect::Webhooks,
@@ -179,7 +180,12 @@ async fn set_policy(
         body,
     };
     let made = changes.make(&client, &wish).await;
-    ended(&changes, &wish, made, output)
+    // The change is kept by the id, which stays when somebody renames the webhook; people know it by its name.
+    let named = Wish {
+        target: title.unwrap_or_else(|| name.to_owned()),
+        ..wish
+    };
+    ended(&changes, &named, made, output)
 }
 
 /// Shows the end of one change.

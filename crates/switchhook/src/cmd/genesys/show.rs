@@ -32,7 +32,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
             failure.hint("check that --base or --region names a webhook-management API")
         }
         (
-            Error::Refused(_) | Error::Broken { .. } | Error::Stopped { .. } | Error::Journal(_),
+            Error::Refused(_)
+            | Error::Broken { .. }
+            | Error::Stopped { .. }
+            | Error::Absent { .. }
+            | Error::Journal(_),
             _,
         ) => failure,
     }

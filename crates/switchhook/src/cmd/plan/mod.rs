@@ -19,13 +19,13 @@ use switchhook_wire::config::{
 use crate::client::Client;
 use crate::config;
 use crate::exit::{Code, Failure, Outcome};
-use crate::output::{Output, counted};
+use crate::output::Output;
 use gateway::Gateway;
 use text::{shown, summary};
-use webhooks::{Elsewhere, WebhookStep, compare};
+use webhooks::{Elsewhere, compare};
 
 pub(super) use text::value_text;
-pub(super) use webhooks::state_dir;
+pub(super) use webhooks::{WebhookStep, state_dir};
 
 /// Which files, and whose resources they may take.
 #[derive(Debug, clap::Args)]
@@ -147,7 +147,7 @@ impl Plan {
     }
 
     /// The webhooks of all files.
-    fn webhooks(&self) -> impl Iterator<Item = &WebhookStep> {
+    pub(super) fn webhooks(&self) -> impl Iterator<Item = &WebhookStep> {
         self.elsewhere.iter().flat_map(|it| &it.steps)
     }
 
@@ -158,31 +158,29 @@ impl Plan {
             .count()
     }
 
+    /// How many webhooks are as they are declared.
+    pub(super) fn webhooks_unchanged(&self) -> u64 {
+        let all = self.webhooks();
+        all.filter(|step| !step.action.is_change()).count() as u64
+    }
+
     /// Everything that differs, and how much it is.
     pub(super) fn text(&self) -> String {
         let webhooks: String = self.webhooks().map(WebhookStep::text).collect();
-        let count = self.webhooks().count() as u64;
-        let to_do = self.webhooks_to_make();
-        let counted = match count {
-            0 => String::new(),
-            n => format!(
-                "\n{} elsewhere, {to_do} to make or update",
-                counted(n, "webhook")
-            ),
-        };
+        let actions: Vec<Action> = self.webhooks().map(|step| step.action).collect();
         format!(
-            "{}{webhooks}{}{counted}",
+            "{}{webhooks}{}",
             shown(&self.steps),
-            summary(&self.steps)
+            summary(&self.steps, &actions)
         )
     }
 
+    /// How many of each, webhooks included.
     fn counts(&self) -> serde_json::Value {
         let of = |action| {
-            self.steps
-                .iter()
-                .filter(|step| step.action == action)
-                .count()
+            let steps = self.steps.iter().map(|step| step.action);
+            let all = steps.chain(self.webhooks().map(|step| step.action));
+            all.filter(|it| *it == action).count()
         };
         let adopted = self.steps.iter().filter(|step| step.adopts).count();
         json!({

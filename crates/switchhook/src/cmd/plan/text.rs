@@ -55,9 +55,18 @@ pub(in crate::cmd) fn value_text(value: &Option<Value>) -> String {
     )
 }
 
-/// How many of each.
-pub(super) fn summary(steps: &[Step]) -> String {
-    let of = |action| steps.iter().filter(|step| step.action == action).count() as u64;
+/// How many of each; `webhooks` is what is to be done with those at other APIs, which are counted too.
+pub(super) fn summary(steps: &[Step], webhooks: &[Action]) -> String {
+    let of = |action| {
+        let all = steps.iter().map(|step| step.action);
+        all.chain(webhooks.iter().copied())
+            .filter(|it| *it == action)
+            .count() as u64
+    };
+    let elsewhere = match webhooks.len() as u64 {
+        0 => String::new(),
+        n => format!(" ({} elsewhere among them)", counted(n, "webhook")),
+    };
     let adopted = steps
         .iter()
         .filter(|step| step.adopts && step.action == Action::Unchanged);
@@ -68,9 +77,10 @@ pub(super) fn summary(steps: &[Step]) -> String {
             counted(n, "resource")
         ),
     };
-    if !steps.iter().any(|step| step.action != Action::Unchanged) {
+    let is_same = |action: &Action| *action == Action::Unchanged;
+    if steps.iter().all(|step| is_same(&step.action)) && webhooks.iter().all(is_same) {
         return format!(
-            "nothing differs: {} unchanged{adopted}",
+            "nothing differs: {} unchanged{elsewhere}{adopted}",
             of(Action::Unchanged)
         );
     }
@@ -79,7 +89,7 @@ pub(super) fn summary(steps: &[Step]) -> String {
         n => format!(", {}", counted(n, "conflict")),
     };
     format!(
-        "{} to create, {} to update, {} to delete, {} unchanged{conflicts}{adopted}",
+        "{} to create, {} to update, {} to delete, {} unchanged{conflicts}{elsewhere}{adopted}",
         of(Action::Create),
         of(Action::Update),
         of(Action::Delete),
@@ -123,7 +133,7 @@ mod tests {
         let mut same = step(Action::Unchanged, "wfm");
         same.adopts = true;
         let steps = [step(Action::Create, "new"), update, same, conflict];
-        let text = shown(&steps) + &summary(&steps);
+        let text = shown(&steps) + &summary(&steps, &[]);
         insta::assert_snapshot!(text, @r#"
         + create   endpoint/new  prod.toml:3
         ~ update   endpoint/crm  prod.toml:3
@@ -133,6 +143,19 @@ mod tests {
         "#);
         let steps = [step(Action::Unchanged, "a")];
         assert_eq!(shown(&steps), "");
-        assert_eq!(summary(&steps), "nothing differs: 1 unchanged");
+        assert_eq!(summary(&steps, &[]), "nothing differs: 1 unchanged");
+    }
+
+    #[test]
+    fn webhooks_at_other_apis_are_in_the_counts() {
+        let steps = [step(Action::Unchanged, "a")];
+        assert_eq!(
+            summary(&steps, &[Action::Update, Action::Unchanged]),
+            "0 to create, 1 to update, 0 to delete, 2 unchanged (2 webhooks elsewhere among them)"
+        );
+        assert_eq!(
+            summary(&steps, &[Action::Unchanged]),
+            "nothing differs: 2 unchanged (1 webhook elsewhere among them)"
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use switchhook_core::secret::Secret;
-use switchhook_genesys::change::{Changes, Operation, Wish};
+use switchhook_genesys::change::{Changes, Made, Operation, Wish};
 use switchhook_genesys::client::{Ask, Client};
 use switchhook_genesys::dialect::{Dialect, Draft};
 use switchhook_genesys::refusal::Error;
@@ -17,6 +17,7 @@ use switchhook_genesys::region::Bases;
 use switchhook_genesys::surroundings::Machine;
 use switchhook_genesys::token::{Credentials, Style};
 use switchhook_genesys::transport::{Times, Trust};
+use switchhook_genesys::webhook::Effect;
 use switchhook_genesys::{check, webhook};
 use switchhook_wire::apply::{Action, FieldChange, differences};
 use switchhook_wire::config::{
@@ -43,13 +44,29 @@ pub(in crate::cmd) struct WebhookStep {
     pub(in crate::cmd) action: Action,
     key: String,
     defined_at: Option<String>,
-    fields: Vec<FieldChange>,
+    pub(in crate::cmd) fields: Vec<FieldChange>,
     wish: Wish,
     /// The retry policy that it is to have.
     policy: Option<Value>,
 }
 
+/// What became of the webhooks of one file.
+#[derive(Debug, Default)]
+pub(in crate::cmd) struct Ended {
+    pub(in crate::cmd) done: u64,
+    /// Those that somebody else had made so in between.
+    pub(in crate::cmd) unchanged: u64,
+    pub(in crate::cmd) failed: u64,
+    /// Of the first that failed.
+    pub(in crate::cmd) code: Option<Code>,
+}
+
 impl WebhookStep {
+    /// What the change is about, as it is shown.
+    pub(in crate::cmd) fn object(&self) -> String {
+        format!("webhook/{}", self.key)
+    }
+
     /// As it is shown with `--json`.
     pub(in crate::cmd) fn json(&self) -> Value {
         json!({
@@ -72,9 +89,9 @@ impl WebhookStep {
         };
         let place = self.defined_at.as_deref().unwrap_or_default();
         let head = format!(
-            "{sign} {:<8} webhook/{}  {place}",
+            "{sign} {:<8} {}  {place}",
             self.action.name(),
-            self.key
+            self.object()
         );
         format!("{}\n{}", head.trim_end(), fields_text(&self.fields))
     }
@@ -187,7 +204,7 @@ async fn there(
 ) -> Result<Option<Vec<FieldChange>>, Error> {
     let found = match webhook::get(client, wish.dialect, &wish.target).await {
         Ok(found) => found,
-        Err(error) if error.status() == Some(404) => return Ok(None),
+        Err(Error::Absent { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let (mut body, events) = wish.dialect.split(&wish.body);
@@ -232,53 +249,63 @@ impl Elsewhere {
         self.steps.iter().any(|step| step.action.is_change())
     }
 
-    /// Makes what differs, one webhook after the other; how many were made and failed, and the code of the first failure.
+    /// Makes what differs, one webhook after the other.
     pub(in crate::cmd) async fn apply(
         &self,
         state_dir: &Path,
         output: Output,
-    ) -> Result<(u64, u64, Option<Code>), Failure> {
-        let (mut done, mut failed, mut code) = (0, 0, None);
+    ) -> Result<Ended, Failure> {
+        let mut ended = Ended::default();
         if !self.changes() {
-            return Ok((done, failed, code));
+            return Ok(ended);
         }
         let mut changes =
             Changes::open(state_dir, config::now()).map_err(|error| failure(&error))?;
         for step in self.steps.iter().filter(|step| step.action.is_change()) {
             match self.make(&mut changes, step).await {
-                Ok(text) => {
-                    done += 1;
-                    tell(step, Ok(&text), output)?;
+                Ok(made) => {
+                    match made.effect {
+                        Effect::Unchanged => ended.unchanged += 1,
+                        Effect::Created | Effect::Updated | Effect::Deleted | Effect::Set => {
+                            ended.done += 1;
+                        }
+                    }
+                    tell(step, Ok(&made_text(&step.wish, &made)), output)?;
                 }
                 Err(error) => {
                     let failure = failure(&error);
-                    failed += 1;
+                    ended.failed += 1;
                     tell(step, Err(&failure), output)?;
-                    code = code.or(Some(failure.code));
+                    ended.code = ended.code.or(Some(failure.code));
                 }
             }
         }
-        Ok((done, failed, code))
+        Ok(ended)
     }
 
-    async fn make(&self, changes: &mut Changes, step: &WebhookStep) -> Result<String, Error> {
-        let made = changes.make(&self.client, &step.wish).await?;
-        let text = made_text(&step.wish, &made);
-        if let (Some(policy), Some(id)) = (&step.policy, made.object) {
+    /// Makes a webhook and then its policy: one effect, of which the policy may be all.
+    async fn make(&self, changes: &mut Changes, step: &WebhookStep) -> Result<Made, Error> {
+        let mut made = changes.make(&self.client, &step.wish).await?;
+        if let (Some(policy), Some(id)) = (&step.policy, &made.object) {
             let wish = Wish {
                 operation: Operation::SetPolicy,
                 dialect: step.wish.dialect,
-                target: id,
+                target: id.clone(),
                 body: policy.clone(),
             };
-            changes.make(&self.client, &wish).await?;
+            let set = changes.make(&self.client, &wish).await?;
+            if made.effect == Effect::Unchanged && set.effect != Effect::Unchanged {
+                made.effect = Effect::Updated;
+            }
+            made.tries = made.tries.saturating_add(set.tries);
+            made.latency_ms = made.latency_ms.saturating_add(set.latency_ms);
         }
-        Ok(text)
+        Ok(made)
     }
 }
 
 fn tell(step: &WebhookStep, ended: Result<&str, &Failure>, output: Output) -> Outcome {
-    let object = format!("webhook/{}", step.key);
+    let object = step.object();
     if output.is_json() {
         let error = ended.err().map(|failure| &failure.message);
         let done = ended.is_ok();
