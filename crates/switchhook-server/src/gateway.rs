@@ -184,16 +184,15 @@ impl Gateway {
         } = start;
         let clock = Clock::system();
         let store = open(&config).await?;
-        let vault = vault::at_start(&config, environment, &store, clock.now()).await?;
-        let vault = Arc::new(vault);
+        let vault = Arc::new(vault::at_start(&config, environment, &store, clock.now()).await?);
         let (mut begun, given) =
             begin::begin(store.clone(), vault.clone(), config, given, clock.now()).await?;
         let config = begun.config.clone();
         let now = clock.now();
         let read = move |store: &dyn Store| Ok((store.resources()?, Registry::open(store, now)?));
         let (stored, identity) = in_background(&store, read).await?;
-        let kept = import::at_start(&config, &vault, &store, clock.now()).await?;
-        let checkpoints = Checkpoints::open(&config.audit, &vault, &store, clock.now()).await?;
+        let kept = import::at_start(&config, &vault, &store, now).await?;
+        let checkpoints = Checkpoints::open(&config.audit, &vault, &store, now).await?;
         let mut resources = resources_of(&config, &vault, &kept, stored.clone())?;
         if given.as_ref().is_some_and(|given| !given.force) {
             begun.may_replace(&resources, &store).await?;
@@ -221,11 +220,11 @@ impl Gateway {
         };
         let dispatch = dispatch::start(parts, first.clone()).await?;
         let plan = Arc::new(ArcSwap::new(first));
-        let (seen, known) = (observe.clone(), secrets.clone());
-        let ingest = Ingest::new(plan.clone(), store.clone(), known, clock, seen);
+        let (kept, known, seen) = (store.clone(), secrets.clone(), observe.clone());
+        let ingest = Ingest::new(plan.clone(), kept, known, clock, seen);
         let ingest = Arc::new(ingest.with_fatal(fatal_in));
-        let jobs = Jobs::new(store.clone(), plan.clone(), dispatch.clone(), clock);
         let gateway = Arc::new(Self {
+            jobs: Jobs::new(store.clone(), plan.clone(), dispatch.clone(), clock),
             store,
             plan,
             vault,
@@ -236,7 +235,6 @@ impl Gateway {
             sender,
             ingest,
             observe,
-            jobs,
             alerts: Alerts::new(config.alerts),
             retention: Retention::new(config.retention),
             checkpoints,

@@ -412,3 +412,6 @@ fn entry(version: &ConfigVersion, restart_needed: &[String], now: UnixMs) -> Aud
         detail: detail.to_string().into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

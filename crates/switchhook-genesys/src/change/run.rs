@@ -9,7 +9,7 @@ use switchhook_wire::dialect::notifications::{Body as PolicyBody, RetryPolicy};
 use tokio::time::Instant;
 
 use super::identity::{change_id, identity, key};
-use super::journal::Journal;
+use super::journal::{Journal, Open};
 use super::trail::Trail;
 use super::{Changes, KEY_LIFE_MS, Made, Operation, Wish, text_of};
 use crate::client::{Client, Ended, Witness};
@@ -96,26 +96,7 @@ impl Changes {
             .find(|open| open.planned.identity == identity)
             .cloned();
         if let Some(open) = open {
-            let knows_key = now.since_ms(open.planned_at) < KEY_LIFE_MS;
-            let planned = match knows_key {
-                true => open.planned,
-                false => Planned {
-                    key: key(around.entropy()),
-                    ..open.planned
-                },
-            };
-            let again = open.last.filter(|_| knows_key);
-            let planned_at = if knows_key { open.planned_at } else { now };
-            if !knows_key {
-                self.journal.planned(&open.id, planned.clone(), now)?;
-            }
-            return Ok(Begun {
-                id: open.id,
-                planned,
-                planned_at,
-                is_resumed: true,
-                again,
-            });
+            return self.resume(open, around.entropy(), now);
         }
         let dead = self
             .letters
@@ -166,6 +147,30 @@ impl Changes {
         self.journal
             .planned(&begun.id, begun.planned.clone(), begun.planned_at)?;
         Ok(begun)
+    }
+
+    /// The change that has no end, with its key as long as a server remembers it; then with one made of `entropy`.
+    fn resume(&mut self, open: Open, entropy: u128, now: UnixMs) -> Result<Begun, Error> {
+        let knows_key = now.since_ms(open.planned_at) < KEY_LIFE_MS;
+        let planned = match knows_key {
+            true => open.planned,
+            false => Planned {
+                key: key(entropy),
+                ..open.planned
+            },
+        };
+        let again = open.last.filter(|_| knows_key);
+        let planned_at = if knows_key { open.planned_at } else { now };
+        if !knows_key {
+            self.journal.planned(&open.id, planned.clone(), now)?;
+        }
+        Ok(Begun {
+            id: open.id,
+            planned,
+            planned_at,
+            is_resumed: true,
+            again,
+        })
     }
 
     async fn go_on(&mut self, client: &Client, wish: &Wish, begun: Begun) -> Result<Made, Error> {

@@ -137,7 +137,10 @@ pub(super) fn check_name(name: &str, faults: &mut Vec<FieldError>) {
 }
 
 pub(super) fn check_scopes(scopes: &[String], faults: &mut Vec<FieldError>) {
-    let known = "known are read, write, replay, secrets, admin";
+    // Those after the first five are names that clients of the dialects have for `read` and `write`.
+    let known = "known are read, write, replay, secrets, admin; webhook:read, notification:webhook:read, eventtype:read, \
+                 integration:view and integrations:view stand for read; webhook:write, notification:webhook:write and \
+                 integration:edit for write";
     if scopes.is_empty() {
         let detail = "`scopes` is empty: it could do nothing".to_owned();
         faults.push(fault("/scopes", detail, known));

@@ -100,18 +100,29 @@ impl Declaration {
         settle(&mut filled);
         let name = declared_name(&filled, file_name, &mut report);
         let (remote, webhooks) = elsewhere(&filled, &mut report);
-        let problems = report.finish();
-        match name {
-            Some(name) if !problems.iter().any(Problem::is_error) => Ok(Self {
-                name,
-                remote,
-                webhooks,
-                document,
-                filled,
-                written,
-            }),
-            Some(_) | None => Err(problems),
+        let mut problems = report.finish();
+        let is_named = name.is_some();
+        let read = Self {
+            name: name.unwrap_or_default(),
+            remote,
+            webhooks,
+            document,
+            filled,
+            written,
+        };
+        if is_named && !problems.iter().any(Problem::is_error) {
+            return Ok(read);
         }
+        problems.extend(read.misshapen());
+        Err(problems)
+    }
+
+    /// What is wrong with its resources by themselves. What they mention may be at the gateway, so that is not judged here.
+    fn misshapen(&self) -> impl Iterator<Item = Problem> {
+        let mut report = Report::new(self.document.clone());
+        self.join(&mut Declared::default(), &mut report);
+        let found = report.finish().into_iter();
+        found.filter(|problem| problem.code != codes::UNKNOWN_REFERENCE.id)
     }
 
     /// Its resources, by kind and in the order of their names.
@@ -320,6 +331,14 @@ order = "none"
 
     fn codes_of(problems: &[Problem]) -> Vec<&str> {
         problems.iter().map(|problem| problem.code).collect()
+    }
+
+    #[test]
+    fn a_section_that_does_not_exist_hides_no_other_mistake() {
+        let text = "[webhok.x]\n[server]\n[endpoint.crm]\nurl = \"ftp://x\"\nfoo = 1\n";
+        let problems = Declaration::read(text, "x.toml", &env).unwrap_err();
+        let lines: Vec<_> = problems.iter().filter_map(|it| it.place.line).collect();
+        assert_eq!(lines, [1, 2, 4, 5], "{problems:?}");
     }
 
     #[test]

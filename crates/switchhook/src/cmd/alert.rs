@@ -6,7 +6,7 @@ use switchhook_wire::duration;
 
 use crate::client::Client;
 use crate::exit::Outcome;
-use crate::output::{Output, list, table};
+use crate::output::{Output, counted, list, table};
 
 /// Most alerts that are listed; there is a handful.
 const LIST_MAX: usize = 1_000;
@@ -59,7 +59,8 @@ fn figure(value: u64, unit: &str) -> String {
     match unit {
         "ms" => duration::format(value),
         "per-mille" => format!("{}.{} %", value / 10, value % 10),
-        _ => format!("{value} {unit}"),
+        // The units of the gateway are plural.
+        _ => counted(value, unit.strip_suffix('s').unwrap_or(unit)),
     }
 }
 
@@ -93,6 +94,7 @@ mod tests {
             unit: "ms".into(),
             ..AlertStatus::default()
         };
+        assert_eq!(figure(1, "breakers"), "1 breaker");
         insta::assert_snapshot!(alerts_table(&[lag, disk, off]), @r"
         ALERT        FROM           STATE   ABOUT           NOW            SINCE
         lag          100000 events  raised  subscription/a  120000 events  2026-11-20T10:00:00.000Z

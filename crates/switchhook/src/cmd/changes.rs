@@ -105,7 +105,7 @@ pub(super) async fn run(args: ChangesArgs, output: Output) -> Outcome {
             let ids = which.ids(&changes, true)?;
             if !yes {
                 output.confirm(
-                    &format!("forgetting {} changes", ids.len()),
+                    &format!("forgetting {}", counted(ids.len() as u64, "change")),
                     Some(ids.len() as u64),
                 )?;
             }
@@ -115,7 +115,7 @@ pub(super) async fn run(args: ChangesArgs, output: Output) -> Outcome {
                     .map_err(|error| failure(&error))?;
             }
             output.show(&json!({"discarded": ids}), |_| {
-                format!("{} changes discarded", ids.len())
+                format!("{} discarded", counted(ids.len() as u64, "change"))
             })
         }
     }

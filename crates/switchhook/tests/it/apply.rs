@@ -306,13 +306,10 @@ fn who_was_there_first_is_named_and_not_overwritten() {
     assert_eq!(found["fields"][0]["pointer"], "/url");
 }
 
-#[test]
-fn webhooks_at_a_management_api_are_planned_and_made_like_resources() {
-    let site = Site::new(SOURCE);
-    let gateway = site.start();
+/// Writes `hooks.toml`, which declares two webhooks at the gateway itself, and the secret of its client; the text of it.
+fn two_webhooks(site: &Site, gateway: &Gateway) -> String {
     let client = json!({"name": "deployer", "scopes": ["read", "write"]});
     let made = gateway.tell("POST /v1/clients", &client);
-    let hooks = site.path("hooks.toml");
     let text = format!(
         r#"
 [genesys]
@@ -335,6 +332,15 @@ event_types = ["v2.routing.queues.{{id}}.users"]
     );
     site.write("hooks.toml", &text);
     site.write("client-secret", made["secret"].as_str().unwrap());
+    text
+}
+
+#[test]
+fn webhooks_at_a_management_api_are_planned_and_made_like_resources() {
+    let site = Site::new(SOURCE);
+    let gateway = site.start();
+    let hooks = site.path("hooks.toml");
+    let text = two_webhooks(&site, &gateway);
     let (code, planned) = plan(&gateway, &hooks);
     assert_eq!(code, Some(10), "{planned}");
     let actions = |planned: &Value| -> Vec<String> {
@@ -385,12 +391,8 @@ event_types = ["v2.routing.queues.{{id}}.users"]
     apply(&gateway).ok();
     assert_eq!(plan(&gateway, &hooks).0, Some(0));
     // Only a policy differs.
-    site.write(
-        "hooks.toml",
-        &text
-            .replace("\"1h\"", "\"3h\"")
-            .replace("/queues\"", "/q\""),
-    );
+    let text = text.replace("/queues\"", "/q\"");
+    site.write("hooks.toml", &text.replace("\"1h\"", "\"3h\""));
     let (_, planned) = plan(&gateway, &hooks);
     let summary = &planned["summary"];
     assert_eq!(

@@ -49,7 +49,7 @@ fn stop(gateway: Gateway) {
     assert_eq!(gateway.wait().0, Some(0));
 }
 
-/// A stopped store of nine entries, the first of which is the start; what it was after five; and the checkpoints of both
+/// A stopped store of ten entries, the first two of which are of the start; what it was after six; and the checkpoints of both
 /// and the key, as they were kept elsewhere.
 struct Scene {
     site: Site,
@@ -77,7 +77,7 @@ impl Scene {
         let gateway = site.start();
         act(&gateway);
         act(&gateway);
-        assert_eq!(entries(&gateway), 9);
+        assert_eq!(entries(&gateway), 10);
         stop(gateway);
         let checkpoints = dir.path().join("checkpoints");
         fs::copy(site.config().with_file_name("checkpoints"), &checkpoints).unwrap();
@@ -234,7 +234,7 @@ fn an_honest_log_verifies_and_a_checkpoint_from_outside_proves_all_of_it() {
     assert_eq!(said["intact"], true, "{said}");
     assert_eq!(
         (&said["entries"], &said["provedUpTo"], &said["unproved"]),
-        (&json!(9), &json!(9), &Value::Null),
+        (&json!(10), &json!(10), &Value::Null),
         "{said}"
     );
     assert_eq!(
@@ -302,13 +302,13 @@ const ATTACKS: [(&str, Attack, &[&str]); 7] = [
     ),
     (
         "truncate",
-        |store| run(store, "DELETE FROM audit WHERE number > 6"),
+        |store| run(store, "DELETE FROM audit WHERE number > 7"),
         &["truncated"],
     ),
     (
         "truncate and sign again",
         |store| {
-            run(store, "DELETE FROM audit WHERE number > 6");
+            run(store, "DELETE FROM audit WHERE number > 7");
             sign_again(store);
         },
         &["other-key", "truncated", "unknown-key"],
@@ -349,7 +349,7 @@ fn a_store_that_was_rolled_back_is_found_also_when_the_gateway_has_gone_on_with_
     for _ in 0..3 {
         act(&gateway);
     }
-    assert_eq!(entries(&gateway), 11);
+    assert_eq!(entries(&gateway), 12);
     stop(gateway);
     assert_eq!(
         codes(&verify(&data, &[])),

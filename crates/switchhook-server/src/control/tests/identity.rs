@@ -100,6 +100,27 @@ async fn a_token_is_shown_once_and_works_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn the_first_token_is_in_the_audit_log_as_the_gateways_own_doing() {
+    let api = Api::start().await;
+    let tokens = api.get("/v1/tokens").await.json();
+    let entries = api.get("/v1/audit").await.json()["entities"].clone();
+    let entry = &entries[0];
+    assert_eq!(entries.as_array().unwrap().len(), 1, "{entries}");
+    assert_eq!(
+        json!([entry["actor"], entry["action"], entry["object"]]),
+        json!([
+            "switchhook",
+            "token.create",
+            format!("token/{}", text(&tokens["entities"][0], "id"))
+        ])
+    );
+    assert_eq!(
+        entry["detail"],
+        json!({"name": "first", "scopes": ["admin"]})
+    );
+}
+
+#[tokio::test]
 async fn who_did_what_to_a_token_is_in_the_audit_log() {
     let api = Api::start().await;
     let made = api

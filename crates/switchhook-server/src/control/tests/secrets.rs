@@ -7,10 +7,13 @@ use data_encoding::BASE64;
 use http::Method;
 use serde_json::{Value, json};
 use switchhook_core::secret::Lookup as _;
-use switchhook_wire::config::load_toml;
+use switchhook_core::time::UnixMs;
+use switchhook_store::Batch;
+use switchhook_store::batch::ResourceChange;
+use switchhook_wire::config::{Kind, load_toml};
 
 use super::{Answer, Api, CONFIG, SECRET, environment};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, write};
 
 /// Values that no answer may have.
 const ONE: &str = "pl4nted-one";
@@ -316,6 +319,56 @@ async fn secrets_and_their_overlap_are_there_after_a_restart() {
     let secrets = &again.gateway().secrets;
     assert_eq!(secrets.secret("shop").unwrap().expose(), TWO.as_bytes());
     assert_eq!(secrets.previous("shop").unwrap().expose(), ONE.as_bytes());
+}
+
+#[tokio::test]
+async fn what_an_older_version_wrote_in_clear_is_sealed_at_the_next_start_and_works_on() {
+    let api = Api::start().await;
+    let store = api.gateway().store.clone();
+    let body =
+        json!({"url": "https://example.com/hook", "headers": {"X-Api-Key": ONE, "X-Team": "blue"}});
+    let plain = json!({"url": "https://example.com/hook"});
+    for (name, body) in [("old", &body), ("plain", &plain)] {
+        let row = ResourceChange {
+            kind: "endpoint".into(),
+            name: name.into(),
+            body: Some(body.to_string().into()),
+            managed_by: Some("prod".into()),
+            at: UnixMs(1_700_000_000_000),
+        };
+        let resources = vec![row];
+        let batch = Batch {
+            resources,
+            ..Batch::default()
+        };
+        write(&*store, batch).await.unwrap();
+    }
+    drop(store);
+    let Api { running, dir, .. } = api;
+    running.stop(Duration::from_secs(10)).await.unwrap();
+
+    // The first start seals it, and the second finds nothing to do.
+    for _ in 0..2 {
+        let mut config = load_toml(CONFIG, "switchhook.toml", &environment)
+            .config
+            .unwrap();
+        config.server.data_dir = dir.path().join("data");
+        let again = Gateway::start(config, environment).await.unwrap();
+        let rows = again.gateway().store.resources().unwrap();
+        let row = |name: &str| rows.iter().find(|row| *row.name == *name).unwrap();
+        let (old, untouched) = (row("old"), row("plain"));
+        assert!(old.body.as_deref().unwrap().starts_with("sealed:"));
+        assert_eq!((old.version, untouched.version), (2, 1));
+        assert_eq!(old.managed_by.as_deref(), Some("prod"));
+        assert_eq!(untouched.body.as_deref(), Some(&*plain.to_string()));
+        {
+            let resources = again.gateway().resources.lock().await;
+            let listed = resources.listed(Kind::Endpoint, "old").unwrap();
+            assert_eq!(resources.view(listed).version, 2);
+            assert_eq!(resources.body(Kind::Endpoint, "old"), Some(&body));
+        }
+        again.stop(Duration::from_secs(10)).await.unwrap();
+    }
 }
 
 #[tokio::test]

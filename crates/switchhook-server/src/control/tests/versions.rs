@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::Method;
 use serde_json::{Value, json};
+use switchhook_store::batch::Room;
 
 use super::{Answer, Api};
 
@@ -134,7 +135,7 @@ async fn a_repeated_request_gets_the_answer_of_the_first_and_does_nothing() {
         ("", "true")
     );
     assert_eq!(api.get(uri).await.json()["version"], 1);
-    let audited = api.get("/v1/audit").await.json();
+    let audited = api.get("/v1/audit?action=resource.put").await.json();
     assert_eq!(audited["entities"].as_array().unwrap().len(), 1);
 }
 
@@ -165,6 +166,48 @@ async fn a_refused_request_does_not_use_up_its_key() {
     let uri = "/v1/endpoints/wfm";
     assert_eq!(api.put_with(uri, key, &wrong).await.status, 422);
     assert_eq!(api.put_with(uri, key, &endpoint("1s")).await.status, 201);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_trial_and_its_key_stays_free() {
+    let api = Api::start().await;
+    let (key, uri) = (("idempotency-key", "key-1"), "/v1/endpoints/wfm");
+    for _ in 0..2 {
+        let trial = format!("{uri}?dryRun=true");
+        let trial = api.put_with(&trial, key, &endpoint("1s")).await;
+        assert_eq!(
+            (trial.status.as_u16(), trial.header("idempotency-replayed")),
+            (200, "")
+        );
+    }
+    let (store, now) = (&api.gateway().store, api.gateway().clock.now());
+    let kept = || store.documents(Room::Answer, None, 9, now).unwrap().len();
+    assert_eq!(kept(), 0);
+    assert_eq!(api.put_with(uri, key, &endpoint("1s")).await.status, 201);
+    assert_eq!(kept(), 1);
+}
+
+#[tokio::test]
+async fn the_built_in_policy_is_replaced_by_who_names_its_tag_or_none() {
+    let uri = "/v1/policies/standard";
+    let body = json!({"fixed": {"delay": "1h"}, "max_attempts": 3});
+    let api = Api::start().await;
+    let tag = api.get(uri).await.header("etag").to_owned();
+    let stale = api.put_with(uri, ("if-match", "\"stale\""), &body).await;
+    assert_eq!(
+        (stale.status.as_u16(), stale.header("etag")),
+        (412, tag.as_str())
+    );
+    let meant = api.put_with(uri, ("if-match", &tag), &body).await;
+    assert_eq!(meant.status, 201, "{}", meant.text());
+    // It is there by somebody's hand now, and needs its tag as everything does.
+    let bare = api.with_headers(Method::PUT, uri, &[], &body).await;
+    assert_eq!(bare.status, 428);
+    for headers in [&[][..], &[("if-none-match", "*")]] {
+        let api = Api::start().await;
+        let made = api.with_headers(Method::PUT, uri, headers, &body).await;
+        assert_eq!(made.status, 201, "{headers:?}: {}", made.text());
+    }
 }
 
 #[tokio::test]

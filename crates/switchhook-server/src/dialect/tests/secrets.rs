@@ -54,7 +54,7 @@ async fn a_mask_with_nothing_behind_it_is_refused() {
     let id = Api::id(&api.post(B, &described()).await);
     let name = api.name_of(&id).await;
     let mut new = described();
-    new["customProperties.api-key"] = json!({"api-key": "***"});
+    new["customProperties"] = json!({"api-key": "***"});
     assert_eq!(
         api.post(B, &new).await.refused(422),
         ["customProperties.api-key"]
@@ -140,13 +140,9 @@ async fn a_secret_that_is_not_the_webhooks_own_is_not_overwritten() {
             assert!(message.contains("stripe-signature"), "{message}");
         }
     }
-    assert_eq!(api.resource("secrets/stripe-signature").await, {
-        let mut same = before.clone();
-        for name in ["ageMs", "users"] {
-            same[name] = api.resource("secrets/stripe-signature").await[name].clone();
-        }
-        same
-    });
+    // The tag changes with every version.
+    let after = api.resource("secrets/stripe-signature").await;
+    assert_eq!(after["etag"], before["etag"]);
     // One of its own is replaced as ever.
     let id = webhook_v1(&api, "own", json!({})).await;
     for (n, value) in ["first", "second"].into_iter().enumerate() {

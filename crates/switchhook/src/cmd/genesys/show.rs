@@ -7,7 +7,7 @@ use switchhook_genesys::refusal::{Error, Fault};
 use switchhook_wire::change::Figures;
 
 use crate::exit::{Code, Failure};
-use crate::output::{cut, span};
+use crate::output::{counted, cut, span};
 
 /// What `error` means for the process.
 pub(crate) fn failure(error: &Error) -> Failure {
@@ -85,10 +85,10 @@ pub(crate) fn made_text(wish: &Wish, made: &Made) -> String {
         ""
     };
     format!(
-        "{}  {}  {id}  {} requests, {}{resumed}",
+        "{}  {}  {id}  {}, {}{resumed}",
         made.effect.name(),
         cut(&wish.target, 64),
-        made.tries,
+        counted(made.tries.into(), "request"),
         span(made.latency_ms)
     )
 }
@@ -102,12 +102,12 @@ pub(crate) fn figures_text(figures: &Figures) -> String {
     )]
     let average_ms = figures.average_latency_ms.round() as u64;
     format!(
-        "{} changes, {} in force, {} failed ({:.1} % in force), {} requests, {} on average",
-        figures.totals.total,
+        "{}, {} in force, {} failed ({:.1} % in force), {}, {} on average",
+        counted(figures.totals.total, "change"),
         figures.totals.succeeded,
         figures.totals.failed,
         figures.success_rate,
-        figures.totals.tries,
+        counted(figures.totals.tries, "request"),
         span(average_ms)
     )
 }
