@@ -139,7 +139,8 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
     Ok(written)
 }
 
-/// Makes a key, whole or not at all, and never in the place of another one.
+/// Makes a key, whole or not at all, and never in the place of another one: the store is locked, so that nobody else makes
+/// one at the same time, and a rename works on file systems that have no links.
 fn make(path: &Path) -> Result<VaultKey, KeysError> {
     let failed = |source| KeysError::Make {
         path: path.to_owned(),
@@ -153,9 +154,12 @@ fn make(path: &Path) -> Result<VaultKey, KeysError> {
     let part = path.with_extension("key.part");
     // What a start that was cut off has left.
     fs::remove_file(&part).ok();
-    let made = write(&part, &HEXLOWER.encode(&bytes)).and_then(|()| fs::hard_link(&part, path));
-    fs::remove_file(&part).ok();
-    made.map_err(failed)?;
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    write(&part, &HEXLOWER.encode(&bytes))
+        .and_then(|()| fs::rename(&part, path))
+        .map_err(failed)?;
     let directory = path.parent().unwrap_or(Path::new("."));
     File::open(directory)
         .and_then(|directory| directory.sync_all())
