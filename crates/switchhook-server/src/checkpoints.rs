@@ -1,7 +1,7 @@
 //! Checkpoints of the audit log: again and again, how long it is and the hash of its end are signed.
 //!
 //! A checkpoint says what the log was, so that nobody can write it anew unseen; see [`switchhook_core::audit`]. It is kept
-//! in the store, and appended to a file where the configuration names one ([`file`]): what lies where the gateway's disk is
+//! in the store, and appended to a file where the configuration names one ([`mod@file`]): what lies where the gateway's disk is
 //! not proves the log also against who can write the store. When one is due and which old ones go, [`due`] decides; who
 //! signs is in [`signer`].
 //!

@@ -7,10 +7,10 @@
 //! * [`gate`]: the layer that asks who it is, whether the route is for them and whether they ask too often. What each route
 //!   needs stands in `control::routes`.
 //! * [`hosts`]: the layer before it, against web pages that make a browser talk to us under another name.
-//! * [`grant`]: OAuth client credentials for an access token. [`tokens`], [`clients`]: `/v1/tokens` and `/v1/clients`.
+//! * [`grant()`]: OAuth client credentials for an access token. [`tokens`], [`clients`]: `/v1/tokens` and `/v1/clients`.
 //! * [`last_use`]: when each was last used, in one write a minute at most.
 //!
-//! Sign-in of people by OpenID Connect would stand beside [`grant`]: another way to a [`Caller`], with the same scopes.
+//! Sign-in of people by OpenID Connect would stand beside [`grant()`]: another way to a [`Caller`], with the same scopes.
 //!
 //! Bounds: [`registry::TOKENS_MAX`] API tokens, [`registry::CLIENTS_MAX`] clients, [`grant::ACCESS_TOKENS_MAX`] access tokens of
 //! a client; each asks at most as often as its rate allows.

@@ -2,7 +2,7 @@
 //!
 //! What each route needs is looked up in `control::routes`; a path that does not exist needs a token all the same, so
 //! that nobody learns without one which paths exist. Every request with a good token counts for its rate, also one that
-//! is refused for its scope. The caller goes with the request as [`Caller`] and, for the audit log, as [`Actor`].
+//! is refused for its scope. The caller goes with the request as [`super::Caller`] and, for the audit log, as [`Actor`].
 
 use std::sync::Arc;
 
